@@ -1,0 +1,44 @@
+"""Settings of the encoders, one class each (modules: ``nn/encoders/``), with the torch-free facts that checks need."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from linnaea.config.part import Choice
+from linnaea.config.registry import encoders
+
+Positive = Annotated[int, Field(ge=1)]
+Activation = Literal["relu", "tanh", "gelu", "elu", "leaky_relu", "identity"]
+
+
+class EncoderConfig(Choice):
+    """Base of all encoders' settings.
+
+    Class facts: ``reads`` says what the encoder consumes ("sequence": embedded tokens in order; "bags": one mean vector a
+    document), ``gives_states`` whether it offers token states to a head.
+    """
+
+    reads: ClassVar[Literal["sequence", "bags"]] = "sequence"
+    gives_states: ClassVar[bool] = False
+
+
+@encoders.declare("textcnn")
+class TextCNNConfig(EncoderConfig):
+    """Convolutions over tokens, the largest responses over time (Kim 2014)."""
+
+    kernel_sizes: list[Positive] = Field([2, 3, 4], min_length=1)
+    filters: Positive = Field(100, description="per kernel size")
+    top_k: Positive = Field(1, description="the k largest responses a filter, in temporal order")
+    padding: Literal["wide", "narrow"] = Field(
+        "wide", description="wide: windows may hang over both ends of the text; narrow: only where it is shorter than the kernel"
+    )
+    activation: Activation = "relu"
+
+
+@encoders.declare("fasttext")
+class FastTextConfig(EncoderConfig):
+    """The mean of the vectors of all features: tokens, n-grams, keywords, topics (Joulin 2016)."""
+
+    reads: ClassVar[Literal["sequence", "bags"]] = "bags"

@@ -1,0 +1,54 @@
+"""The part "objective": the loss, class weights and recursive regularisation."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from linnaea.config.part import Choice, Part
+from linnaea.config.registry import OneOf, losses
+
+
+class LossConfig(Choice):
+    """Base of all losses' settings. ``scores``: how logits become scores under this loss."""
+
+    scores: ClassVar[Literal["sigmoid", "softmax"]] = "sigmoid"
+
+
+@losses.declare("bce")
+class BCEConfig(LossConfig):
+    """Binary cross-entropy on logits, mean over documents and categories."""
+
+
+@losses.declare("focal_sigmoid")
+class FocalSigmoidConfig(LossConfig):
+    """Focal loss over independent categories (Lin 2017)."""
+
+    alpha: float | None = Field(0.25, ge=0, le=1, description="weight of positives, 1 - alpha of negatives; null: none")
+    gamma: float = Field(2.0, ge=0)
+
+
+@losses.declare("softmax")
+class SoftmaxConfig(LossConfig):
+    """Cross-entropy over exactly one category a document."""
+
+    scores: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
+
+
+@losses.declare("focal_softmax")
+class FocalSoftmaxConfig(LossConfig):
+    """Focal loss over exactly one category a document."""
+
+    scores: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
+    gamma: float = Field(2.0, ge=0)
+
+
+class ObjectiveConfig(Part):
+    """What is minimised: loss + recursive_penalty · Σ over edges ½‖w_parent − w_child‖²."""
+
+    loss: Annotated[LossConfig, OneOf(losses)] | None = Field(None, description="default: bce; softmax for multiclass")
+    class_weights: dict[str, Annotated[float, Field(gt=0)]] | Literal["balanced"] | None = Field(
+        None, description="weight of a category's positives, by id; balanced: negatives / positives of train, at most 100"
+    )
+    recursive_penalty: float = Field(0.0, ge=0, description="on the head's rows along the taxonomy's edges (Gopal & Yang 2013)")

@@ -1,0 +1,99 @@
+"""The parts "decision", "evaluation" and "run": thresholds and decoding, what is measured, where and on what it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from linnaea.config.part import Choice, Nested, Part
+from linnaea.config.registry import OneOf, decoders, thresholds
+from linnaea.errors import ConfigError
+
+Aim = Literal["micro_f1", "macro_f1", "both"]
+
+
+class ThresholdConfig(Choice):
+    """Base of all threshold rules."""
+
+
+@thresholds.declare("fixed")
+class FixedConfig(ThresholdConfig):
+    """The same score for all categories."""
+
+    value: float = Field(0.5, ge=0, le=1)
+
+
+class TunedConfig(ThresholdConfig):
+    aim: Aim = "both"
+    on: Literal["dev", "cross"] | None = Field(None, description="default: dev for networks, cross for linear")
+    folds: int = Field(5, ge=2, description="of cross")
+
+    @model_validator(mode="after")
+    def _fits(self) -> TunedConfig:
+        if self.on == "dev" and self.given("folds"):
+            raise Nested(ConfigError('acts only with "on": "cross"', where="folds"))
+        return self
+
+
+@thresholds.declare("global")
+class GlobalConfig(TunedConfig):
+    """One threshold for all categories, the best for the aim."""
+
+
+@thresholds.declare("per_category")
+class PerCategoryConfig(TunedConfig):
+    """One threshold a category, drawn to the global one where positives are few: weight n / (n + shrinkage)."""
+
+    shrinkage: float = Field(5.0, ge=0)
+
+
+class DecodingConfig(Choice):
+    """Base of all ways to make a set of categories fit the taxonomy."""
+
+
+@decoders.declare("none")
+class NoDecodingConfig(DecodingConfig):
+    """The thresholds alone."""
+
+
+@decoders.declare("ancestors")
+class AncestorsConfig(DecodingConfig):
+    """Add all ancestors of what is decided."""
+
+
+@decoders.declare("top_down")
+class TopDownConfig(DecodingConfig):
+    """Keep what has all its parents kept."""
+
+
+@decoders.declare("max")
+class MaxConfig(DecodingConfig):
+    """A category's score is the largest among itself and its descendants, before thresholds are tuned and applied."""
+
+
+class DecisionConfig(Part):
+    """From scores to sets of categories."""
+
+    threshold: Annotated[ThresholdConfig, OneOf(thresholds)] = FixedConfig()
+    decoding: Annotated[DecodingConfig, OneOf(decoders)] = NoDecodingConfig()
+    top_k: int | None = Field(None, ge=1, description="at most so many categories a document, the best, before decoding")
+
+
+class EvaluationConfig(Part):
+    """What is measured."""
+
+    ranks: list[Annotated[int, Field(ge=1)]] = Field([1, 3, 5], min_length=1, description="k of precision@k; the last is nDCG's")
+    keep: int | None = Field(None, ge=1, description="keep only so many best scores a document (very large taxonomies)")
+
+
+class RunConfig(Part):
+    """Where the run lives and on what it runs. ``dir`` is relative to the current folder."""
+
+    dir: str = "runs/linnaea"
+    seed: int = Field(1, ge=0, lt=2**31)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int | list[int] = Field(1, description="how many, or which; under torchrun its world decides")
+    threads: int | None = Field(None, ge=1, description="CPU threads of this process; null: torch's choice")
+    deterministic: bool = Field(False, description="bit-equal repeats on a GPU too, at a price in speed")
+    listeners: list[Literal["tensorboard"]] = Field([], description="besides history.jsonl")

@@ -1,0 +1,201 @@
+"""Registry: names to config classes and to modules; OneOf: an open union over a registry, checked while a config is read.
+
+A built-in's config class is declared without torch (``@encoders.declare("textcnn")``), its module registers later under the
+same name. A plug-in brings both in one class: ``@encoders.register("mine")`` on a module with a ``Config`` inside.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
+
+from linnaea.config.part import Choice, Nested, first_problem, shown
+from linnaea.errors import ConfigError, suggest
+
+C = TypeVar("C", bound=type[Choice])
+M = TypeVar("M")
+Module = TypeVar("Module")
+
+
+class Registry(Generic[Module]):
+    """One kind of exchangeable part: encoders, embedders, heads, losses, tokenizers, optimizers, ...
+
+    Args:
+        kind: singular, as it stands in messages: "encoder".
+        modules: the package whose import registers the built-in modules, loaded on first ``build``.
+    """
+
+    def __init__(self, kind: str, modules: str | None = None) -> None:
+        self.kind = kind
+        self.group = f"linnaea.{kind}s"
+        self._modules_in = modules
+        self._configs: dict[str, type[Choice]] = {}
+        self._modules: dict[str, Any] = {}
+
+    def declare(self, name: str) -> Callable[[C], C]:
+        """Class decorator for a config class."""
+
+        def add(config: C) -> C:
+            self._refuse_another(name, self._configs.get(name), config)
+            config.type_name = name
+            self._configs[name] = config
+            return config
+
+        return add
+
+    def register(self, name: str) -> Callable[[M], M]:
+        """Decorator for the module (or function) that a config of this name builds."""
+
+        def add(module: M) -> M:
+            config = getattr(module, "Config", None)
+            declared = self._configs.get(name)
+            if isinstance(config, type) and issubclass(config, Choice):
+                self.declare(name)(config)
+            elif declared is None:
+                raise ConfigError(f"the {self.kind} {name!r} has no Config class inside")
+            elif _package(declared) != _package(module):
+                raise ConfigError(f"two {self.kind}s are called {name!r}")
+            self._refuse_another(name, self._modules.get(name), module)
+            self._modules[name] = module
+            return module
+
+        return add
+
+    def _refuse_another(self, name: str, old: Any, new: Any) -> None:
+        # The same definition run again (a notebook cell, a mended plug-in) takes the old one's place.
+        if old is not None and (old.__module__, old.__qualname__) != (new.__module__, new.__qualname__):
+            raise ConfigError(f"two {self.kind}s are called {name!r}")
+
+    def names(self) -> list[str]:
+        """All names that are known now, sorted."""
+        return sorted(self._configs)
+
+    def known(self) -> list[str]:
+        """All names, those of installed entry points included (which are loaded)."""
+        for entry in entry_points(group=self.group):
+            if entry.name not in self._configs:
+                entry.load()
+        return self.names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def config(self, name: str) -> type[Choice]:
+        """The config class of ``name``; an unknown name is looked for among the installed entry points.
+
+        Raises:
+            ConfigError: there is none, with the nearest name.
+        """
+        if name not in self._configs:
+            for entry in entry_points(group=self.group):
+                if entry.name == name:
+                    self._load(entry)
+        if name not in self._configs:
+            hint = suggest(name, self._configs) or "known: " + ", ".join(self.names())
+            raise ConfigError(f"there is no {self.kind} {name!r}", hint=hint)
+        return self._configs[name]
+
+    def _load(self, entry: EntryPoint) -> None:
+        try:
+            entry.load()
+        except Exception as error:
+            problem = f"the plug-in {entry.value!r} cannot be imported: {type(error).__name__}: {error}"
+            raise ConfigError(problem) from error
+
+    def module(self, name: str) -> Any:
+        """The module class registered under ``name``."""
+        if name not in self._modules and self._modules_in is not None:
+            importlib.import_module(self._modules_in)
+        if name not in self._modules:
+            raise ConfigError(f"the {self.kind} {name!r} is declared but has no module")
+        return self._modules[name]
+
+    def build(self, config: Choice, **sizes: Any) -> Module:
+        """The module for ``config``: settings come from the config, run-time sizes as keyword arguments."""
+        return self.module(config.type)(config, **sizes)  # type: ignore[no-any-return]
+
+
+def _package(module: Any) -> str:
+    return str(module.__module__).partition(".")[0]
+
+
+class OneOf:
+    """Annotation of a field that holds one choice of a registry: ``{"type": "textcnn", ...}`` or just ``"textcnn"``."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+
+    def _validate(self, value: Any) -> Choice:
+        kind = self.registry.kind
+        if isinstance(value, Choice):
+            if self.registry.config(value.type) is not type(value):
+                raise Nested(ConfigError(f"must be one of the {kind}s, not {shown(value)}"))
+            return value
+        if isinstance(value, str):
+            value = {"type": value}
+        if not isinstance(value, dict):
+            raise Nested(ConfigError(f'must be an object with a "type", not {shown(value)}'))
+        name = value.get("type")
+        if not isinstance(name, str):
+            raise Nested(self._untyped(value))
+        rest = {key: item for key, item in value.items() if key != "type"}
+        try:
+            config = self.registry.config(name)
+        except ConfigError as error:
+            raise Nested(ConfigError(error.message, where="type", hint=error.hint)) from None
+        try:
+            return config.model_validate(rest)
+        except ValidationError as error:
+            raise Nested(first_problem(error, config, "", rest)) from None
+
+    def _untyped(self, value: dict[str, Any]) -> ConfigError:
+        known = "known: " + ", ".join(self.registry.names())
+        if "type" in value:
+            return ConfigError(f"must be a string, not {shown(value['type'])}", where="type", hint=known)
+        near = next((key for key in value if suggest(key, ["type"])), None)
+        hint = f"did you mean 'type' by {near!r}?" if near else known
+        return ConfigError(f'this {self.registry.kind} has no "type"', hint=hint)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def serialize(value: Choice) -> dict[str, Any]:
+            return {"type": value.type, **value.model_dump(mode="json")}
+
+        return core_schema.no_info_plain_validator_function(
+            self._validate, serialization=core_schema.plain_serializer_function_ser_schema(serialize)
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        branches: list[dict[str, Any]] = []
+        for name in self.registry.names():
+            config = self.registry.config(name)
+            branch = dict(handler.resolve_ref_schema(handler(config.__pydantic_core_schema__)))
+            branch["properties"] = {"type": {"const": name}, **branch.get("properties", {})}
+            branch["required"] = ["type", *branch.get("required", [])]
+            branch["title"] = name
+            branches.append(branch)
+        short = {"enum": [n for n in self.registry.names() if not _required(self.registry.config(n))]}
+        return {"anyOf": [short, *branches]}
+
+
+def _required(config: type[Choice]) -> bool:
+    return any(field.is_required() for field in config.model_fields.values())
+
+
+tokenizers: Registry[Any] = Registry("tokenizer", "linnaea.text.tokenizers")
+embedders: Registry[Any] = Registry("embedder", "linnaea.nn.build")
+encoders: Registry[Any] = Registry("encoder", "linnaea.nn.build")
+heads: Registry[Any] = Registry("head", "linnaea.nn.build")
+losses: Registry[Any] = Registry("loss", "linnaea.nn.objectives.losses")
+initializers: Registry[Any] = Registry("initializer", "linnaea.nn.embedders.initializers")
+optimizers: Registry[Any] = Registry("optimizer", "linnaea.training.optimizers")
+schedules: Registry[Any] = Registry("schedule", "linnaea.training.optimizers")
+strategies: Registry[Any] = Registry("strategy", "linnaea.strategies.build")
+thresholds: Registry[Any] = Registry("threshold", "linnaea.decision.thresholds")
+decoders: Registry[Any] = Registry("decoding", "linnaea.decision.decoding")

@@ -1,0 +1,215 @@
+"""Files: atomic writing, hashes, locks, the cache place, reading through gzip and standard input; names in a run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from linnaea.errors import DataError, RunError, UsageError
+
+STDIN = "-"
+
+
+def _run_error(error: OSError, path: Path) -> RunError:
+    what = error.strerror or type(error).__name__
+    return RunError(f"cannot write: {what.lower()}", where=str(path), hint="nothing was left half written")
+
+
+@contextlib.contextmanager
+def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open ``path`` for writing so that it holds either its old content or all of the new one.
+
+    Written beside it, flushed to the disk, then renamed over it; on any error the temporary file goes away.
+
+    Raises:
+        RunError: the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+        with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _run_error(error, path) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` durable (where the system can)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Build a folder beside ``path`` and put it in its place when it is whole; an old one is replaced.
+
+    Raises:
+        RunError: the place cannot be written or the disk is full.
+    """
+    path = Path(path)
+    building: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+        os.chmod(building, 0o777 & ~_umask())
+        yield building
+        if path.exists():
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
+            os.replace(path, old / path.name)
+            os.replace(building, path)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(building, path)
+        building = None
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _run_error(error, path) from error
+    finally:
+        if building is not None:
+            shutil.rmtree(building, ignore_errors=True)
+
+
+def write_json(path: Path | str, value: object, *, indent: int | None = 2) -> None:
+    """Write ``value`` as JSON, atomically, UTF-8, with a final newline; NaN and infinity are refused."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    with atomic(path, "w") as file:
+        file.write(text + "\n")
+
+
+def read_json(path: Path | str, error: type[DataError] = DataError) -> Any:
+    """Read a JSON file; whatever is wrong with it becomes one clear ``error``."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise error("no such file", where=str(path)) from None
+    except UnicodeDecodeError as bad:
+        raise error(f"not UTF-8 (byte {bad.start})", where=str(path)) from None
+    except json.JSONDecodeError as bad:
+        raise error(f"broken JSON: {bad.msg}, column {bad.colno}", where=f"{path}:{bad.lineno}") from None
+    except OSError as bad:
+        raise error(f"cannot read: {(bad.strerror or str(bad)).lower()}", where=str(path)) from None
+
+
+def sha256(path: Path | str) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_bytes(path: Path | str) -> IO[bytes]:
+    """Open for reading: standard input for ``-``, through gzip where the name ends in ``.gz``.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
+    if str(path) == STDIN:
+        return sys.stdin.buffer
+    try:
+        if str(path).endswith(".gz"):
+            return gzip.open(path, "rb")  # type: ignore[return-value]
+        return open(path, "rb")
+    except FileNotFoundError:
+        parent = Path(path).parent
+        hint = None if parent.is_dir() else f"the folder {parent} does not exist"
+        raise DataError("no such file", where=str(path), hint=hint) from None
+    except OSError as bad:
+        raise DataError(f"cannot read: {(bad.strerror or str(bad)).lower()}", where=str(path)) from None
+
+
+def cache_folder() -> Path:
+    """Where encoded corpora are kept: ``$LINNAEA_CACHE``, else the user's cache folder."""
+    chosen = os.environ.get("LINNAEA_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "linnaea"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The names of the files in a run folder."""
+
+    path: Path
+
+    config = property(lambda self: self.path / "config.json")
+    history = property(lambda self: self.path / "history.jsonl")
+    log = property(lambda self: self.path / "log.txt")
+    checkpoints = property(lambda self: self.path / "checkpoints")
+    model = property(lambda self: self.path / "model")
+    metrics = property(lambda self: self.path / "metrics.json")
+    predictions = property(lambda self: self.path / "predictions.jsonl")
+    quarantine = property(lambda self: self.path / "quarantine.jsonl")
+
+    @classmethod
+    def create(cls, path: Path, *, resume: bool, overwrite: bool) -> RunFolder:
+        """Make the folder, or take an existing one for ``resume``; ``overwrite`` empties it.
+
+        Raises:
+            UsageError: it exists and neither was asked for; nothing to resume; not a run folder.
+        """
+        folder = cls(path)
+        if path.exists() and not path.is_dir():
+            raise UsageError("is a file, not a folder", where=str(path))
+        filled = path.is_dir() and any(path.iterdir())
+        if resume and not folder.config.exists():
+            raise UsageError("nothing to resume here", where=str(path), hint="leave --resume out to start it")
+        if filled and overwrite:
+            if not folder.config.exists():
+                raise UsageError("is not a run folder, so it is not overwritten", where=str(path))
+            shutil.rmtree(path)
+        elif filled and not resume:
+            raise UsageError(
+                "exists already", where=str(path), hint="give --resume to go on, --overwrite to start again, or another run.dir"
+            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        except OSError as bad:
+            raise UsageError(f"cannot write here: {(bad.strerror or str(bad)).lower()}", where=str(path)) from None
+        return folder
+
+
+def extra(name: str, what: str, load: Callable[[], Any]) -> Any:
+    """Load an optional package, or say which pip line brings it."""
+    from linnaea.errors import MissingExtraError
+
+    try:
+        return load()
+    except ImportError as bad:
+        raise MissingExtraError.for_extra(name, what) from bad
