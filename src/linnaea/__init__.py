@@ -13,7 +13,7 @@ Names are loaded on first use, so that ``import linnaea`` costs nothing.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -44,7 +44,22 @@ _HOMES = {
     "train": "linnaea.commands.train",
 }
 
-__all__ = [*sorted(_HOMES), "__version__", "evaluate", "predict"]
+__all__ = [
+    "Answer",
+    "Config",
+    "Document",
+    "Evaluation",
+    "LinnaeaError",
+    "Model",
+    "Result",
+    "Taxonomy",
+    "__version__",
+    "evaluate",
+    "load",
+    "predict",
+    "read_taxonomy",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -64,7 +79,9 @@ def predict(model: Model | str, documents: Iterable[Any], **options: Any) -> Ite
     return _model(model).predict(documents, **options)
 
 
-def evaluate(model: Model | str, documents: Iterable[Any], labels: Iterable[Iterable[str]] | None = None) -> Evaluation:
+def evaluate(
+    model: Model | str, documents: Iterable[Any], labels: Iterable[Sequence[str]] | None = None
+) -> Evaluation:
     """Score a model (or the folder of one) on labelled documents."""
     return _model(model).evaluate(documents, labels)
 

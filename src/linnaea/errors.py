@@ -1,7 +1,7 @@
 """The error tree: every failure that a user can cause or meet, each with its exit code.
 
-An error says what is wrong, where, what was received and what was probably meant, on one line. The command line prints
-``str(error)`` and leaves with ``error.exit_code``; a traceback is for our own mistakes only.
+An error says what is wrong, where, what was received and what was probably meant, on one line. The command
+line prints ``str(error)`` and leaves with ``error.exit_code``; a traceback is for our own mistakes only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LinnaeaError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text} ({self.hint})" if self.hint else text
+        return _one_line(f"{text} ({self.hint})" if self.hint else text)
 
     def at(self, where: str) -> Self:
         """The same error with its place."""
@@ -37,6 +37,12 @@ class LinnaeaError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process borders (readers work in several processes), keyword arguments included.
         return _rebuild, (type(self), self.message, self.where, self.hint)
+
+
+def _one_line(text: str) -> str:
+    """``text`` without line breaks, and with control characters and lone surrogates escaped."""
+    text = " ".join(part.strip() for part in text.splitlines())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _rebuild(kind: type[LinnaeaError], message: str, where: str | None, hint: str | None) -> LinnaeaError:
@@ -67,7 +73,7 @@ class MissingExtraError(UsageError):
 
     @classmethod
     def for_extra(cls, extra: str, what: str) -> MissingExtraError:
-        return cls(f'{what} needs an optional package', hint=f'pip install "linnaea[{extra}]"')
+        return cls(f"{what} needs an optional package", hint=f'pip install "linnaea[{extra}]"')
 
 
 class DataError(LinnaeaError):

@@ -1,8 +1,9 @@
-"""Files: atomic writing, hashes, locks, the cache place, reading through gzip and standard input; names in a run folder."""
+"""Files: atomic writing, hashes, the cache place, gzip and standard input; the names in a run folder."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import json
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from linnaea.errors import DataError, RunError, UsageError
+from linnaea.errors import DataError, MissingExtraError, RunError, UsageError
 
 STDIN = "-"
 
@@ -25,23 +26,50 @@ def _run_error(error: OSError, path: Path) -> RunError:
     return RunError(f"cannot write: {what.lower()}", where=str(path), hint="nothing was left half written")
 
 
+class _Foreign(Exception):
+    """Carries an OSError about another file than the one being written out of ``atomic``'s body."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextlib.contextmanager
+def _body(place: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # A failed write names no file; what names one belongs to us only if it lies in our place.
+        ours = error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(place)
+        if isinstance(error, BrokenPipeError) or not ours:
+            raise _Foreign(error) from error
+        raise
+
+
 @contextlib.contextmanager
 def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open ``path`` for writing so that it holds either its old content or all of the new one.
 
     Written beside it, flushed to the disk, then renamed over it; on any error the temporary file goes away.
+    A link is followed; what is no regular file (``/dev/stdout``, a pipe) is written to directly.
 
     Raises:
         RunError: the folder cannot be written or the disk is full.
     """
     path = Path(path)
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     temporary: str | None = None
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with open(path, mode, **text) as file, _body(path):
+                yield file
+            return
+        path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-        with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
-            yield file
+        with os.fdopen(handle, mode, **text) as file:
+            with _body(temporary):
+                yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
@@ -50,6 +78,8 @@ def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
         sync_folder(path.parent)
     except OSError as error:
         raise _run_error(error, path) from error
+    except _Foreign as carried:
+        raise carried.error from None
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -69,6 +99,10 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some network file systems know no such thing for folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)
 
@@ -78,29 +112,58 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     """Build a folder beside ``path`` and put it in its place when it is whole; an old one is replaced.
 
     Raises:
-        RunError: the place cannot be written or the disk is full.
+        RunError: the place cannot be written or the disk is full; what was at ``path`` is still there.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     building: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
         os.chmod(building, 0o777 & ~_umask())
-        yield building
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
-            os.replace(path, old / path.name)
-            os.replace(building, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(building, path)
+        with _body(building):
+            yield building
+        _sync_tree(building)
+        _put(building, path)
         building = None
         sync_folder(path.parent)
     except OSError as error:
         raise _run_error(error, path) from error
+    except _Foreign as carried:
+        raise carried.error from None
     finally:
         if building is not None:
             shutil.rmtree(building, ignore_errors=True)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Flush every file below ``folder`` to the disk, before a rename makes them count."""
+    mode = "rb" if os.name == "posix" else "rb+"  # Windows flushes only what may be written
+    for here, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(here, name), mode) as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(here))
+
+
+def _put(building: Path, path: Path) -> None:
+    """Rename ``building`` to ``path``; what was there steps aside first and comes back if that fails."""
+    if not path.exists():
+        os.replace(building, path)
+        return
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
+    try:
+        os.replace(path, aside / path.name)
+        try:
+            os.replace(building, path)
+        except BaseException:
+            os.replace(aside / path.name, path)
+            raise
+    except BaseException:
+        # Only when it is empty: what could not come back must not be deleted.
+        with contextlib.suppress(OSError):
+            aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_json(path: Path | str, value: object, *, indent: int | None = 2) -> None:
@@ -123,6 +186,10 @@ def read_json(path: Path | str, error: type[DataError] = DataError) -> Any:
         raise error(f"broken JSON: {bad.msg}, column {bad.colno}", where=f"{path}:{bad.lineno}") from None
     except OSError as bad:
         raise error(f"cannot read: {(bad.strerror or str(bad)).lower()}", where=str(path)) from None
+    except RecursionError:
+        raise error("broken JSON: nested too deep", where=str(path)) from None
+    except ValueError as bad:  # an integer of thousands of digits
+        raise error(f"broken JSON: {bad}", where=str(path)) from None
 
 
 def sha256(path: Path | str) -> str:
@@ -157,7 +224,10 @@ def cache_folder() -> Path:
     if chosen:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "linnaea"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "linnaea"
+    except RuntimeError:  # a user without a home, as in some containers
+        return Path(tempfile.gettempdir()) / "linnaea"
 
 
 @dataclass(frozen=True)
@@ -183,32 +253,40 @@ class RunFolder:
             UsageError: it exists and neither was asked for; nothing to resume; not a run folder.
         """
         folder = cls(path)
-        if path.exists() and not path.is_dir():
-            raise UsageError("is a file, not a folder", where=str(path))
-        filled = path.is_dir() and any(path.iterdir())
-        if resume and not folder.config.exists():
-            raise UsageError("nothing to resume here", where=str(path), hint="leave --resume out to start it")
-        if filled and overwrite:
-            if not folder.config.exists():
-                raise UsageError("is not a run folder, so it is not overwritten", where=str(path))
-            shutil.rmtree(path)
-        elif filled and not resume:
-            raise UsageError(
-                "exists already", where=str(path), hint="give --resume to go on, --overwrite to start again, or another run.dir"
-            )
         try:
+            folder._claim(resume=resume, overwrite=overwrite)
             path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
                 pass
         except OSError as bad:
-            raise UsageError(f"cannot write here: {(bad.strerror or str(bad)).lower()}", where=str(path)) from None
+            problem = f"cannot write here: {(bad.strerror or str(bad)).lower()}"
+            raise UsageError(problem, where=str(path)) from None
         return folder
+
+    def _claim(self, *, resume: bool, overwrite: bool) -> None:
+        """Refuse a place that holds something nobody asked to continue or to replace."""
+        path, place = self.path, str(self.path)
+        if path.exists() and not path.is_dir():
+            raise UsageError("is a file, not a folder", where=place)
+        if resume and not self.config.exists():
+            raise UsageError("nothing to resume here", where=place, hint="leave --resume out to start it")
+        if resume or not path.is_dir() or not any(path.iterdir()):
+            return
+        if not overwrite:
+            hint = "give --resume to go on, --overwrite to start again, or another run.dir"
+            raise UsageError("exists already", where=place, hint=hint)
+        if not self.config.exists():
+            raise UsageError("is not a run folder, so it is not overwritten", where=place)
+        # The config goes last, so that a removal that was cut short can be asked for again.
+        for item in sorted(path.iterdir(), key=lambda item: item == self.config):
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
+            else:
+                item.unlink()
 
 
 def extra(name: str, what: str, load: Callable[[], Any]) -> Any:
     """Load an optional package, or say which pip line brings it."""
-    from linnaea.errors import MissingExtraError
-
     try:
         return load()
     except ImportError as bad:

@@ -1,6 +1,7 @@
 """Ragged: rows of unequal length in two flat arrays.
 
-One type serves labels, tokens, bags of features, taxonomy edges and decisions. The arrays may be memory-mapped.
+One type serves labels, tokens, bags, taxonomy edges and decisions. The arrays may be memory-mapped.
+Shape letters: N rows, B chosen rows.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Ragged:
     @classmethod
     def from_rows(cls, rows: Iterable[Sequence[int] | np.ndarray], dtype: type = np.int32) -> Ragged:
         """From Python rows, for small things and for tests."""
-        pieces = [np.asarray(row, dtype=dtype) for row in rows]
+        pieces: list[np.ndarray] = [np.asarray(row, dtype=dtype) for row in rows]
         values = np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype)
         return cls.from_lengths(values, np.array([len(p) for p in pieces], dtype=np.int64))
 
@@ -63,8 +64,9 @@ class Ragged:
         return len(self.offsets_N1) - 1
 
     def __getitem__(self, row: int) -> np.ndarray:
-        if row < 0:
-            row += len(self)
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        row %= len(self)
         return self.values[self.offsets_N1[row] : self.offsets_N1[row + 1]]
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -80,8 +82,11 @@ class Ragged:
         return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths_N)
 
     def take(self, rows_B: np.ndarray, limit: int | None = None) -> Ragged:
-        """The rows ``rows_B``, in that order, each cut to its first ``limit`` values."""
-        rows_B = np.asarray(rows_B, dtype=np.int64)
+        """The rows ``rows_B`` (or under a mask), in that order, each cut to its first ``limit`` values."""
+        rows_B = np.asarray(rows_B)
+        rows_B = np.flatnonzero(rows_B) if rows_B.dtype == bool else rows_B.astype(np.int64)
+        if len(rows_B) and rows_B.min() < 0:
+            raise IndexError(f"row {rows_B.min()}: rows are counted from 0")
         starts = self.offsets_N1[rows_B]
         lengths = self.offsets_N1[rows_B + 1] - starts
         if limit is not None:
@@ -101,11 +106,15 @@ class Ragged:
     def from_dense(cls, matrix: np.ndarray) -> Ragged:
         """The columns that are True in each row of ``[N, C]``."""
         rows, columns = np.nonzero(matrix)
-        return cls.from_lengths(columns.astype(np.int32), np.bincount(rows, minlength=len(matrix)).astype(np.int64))
+        lengths = np.bincount(rows, minlength=len(matrix)).astype(np.int64)
+        return cls.from_lengths(columns.astype(np.int32), lengths)
 
     def counts(self, columns: int) -> np.ndarray:
         """``[columns]`` int64: how often each value stands in all rows together."""
-        return np.bincount(self.values, minlength=columns).astype(np.int64)
+        counts = np.bincount(self.values, minlength=columns).astype(np.int64)
+        if len(counts) > columns:
+            raise IndexError(f"the value {len(counts) - 1} is beyond {columns} columns")
+        return counts
 
     def transpose(self, columns: int) -> Ragged:
         """For each column the rows that hold it, ascending."""

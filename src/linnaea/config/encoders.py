@@ -1,4 +1,4 @@
-"""Settings of the encoders, one class each (modules: ``nn/encoders/``), with the torch-free facts that checks need."""
+"""Settings of the encoders, one class each (modules: ``nn/encoders/``), with facts that checks need."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Activation = Literal["relu", "tanh", "gelu", "elu", "leaky_relu", "identity"]
 class EncoderConfig(Choice):
     """Base of all encoders' settings.
 
-    Class facts: ``reads`` says what the encoder consumes ("sequence": embedded tokens in order; "bags": one mean vector a
-    document), ``gives_states`` whether it offers token states to a head.
+    Class facts: ``reads`` says what the encoder consumes ("sequence": embedded tokens in order; "bags": one
+    mean vector a document), ``gives_states`` whether it offers token states to a head.
     """
 
     reads: ClassVar[Literal["sequence", "bags"]] = "sequence"
@@ -28,13 +28,17 @@ class EncoderConfig(Choice):
 class TextCNNConfig(EncoderConfig):
     """Convolutions over tokens, the largest responses over time (Kim 2014)."""
 
-    kernel_sizes: list[Positive] = Field([2, 3, 4], min_length=1)
+    kernel_sizes: list[Positive] = Field(
+        [2, 3, 4], min_length=1, description="tokens that a filter sees at a time"
+    )
     filters: Positive = Field(100, description="per kernel size")
     top_k: Positive = Field(1, description="the k largest responses a filter, in temporal order")
     padding: Literal["wide", "narrow"] = Field(
-        "wide", description="wide: windows may hang over both ends of the text; narrow: only where it is shorter than the kernel"
+        "wide",
+        description="wide: windows may hang over both ends of the text; "
+        "narrow: only where it is shorter than the kernel",
     )
-    activation: Activation = "relu"
+    activation: Activation = Field("relu", description="of the responses")
 
 
 @encoders.declare("fasttext")

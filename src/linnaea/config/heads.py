@@ -1,4 +1,4 @@
-"""Settings of embedders, their initializers, and heads (modules: ``nn/embedders/``, ``nn/heads/``); the part "model"."""
+"""The part "model": settings of embedders, initializers and heads (``nn/embedders/``, ``nn/heads/``)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,22 @@ class InitializerConfig(Choice):
 
 @initializers.declare("uniform")
 class UniformConfig(InitializerConfig):
+    """Evenly between -bound and bound."""
+
     bound: float | None = Field(None, gt=0, description="null: 1 / sqrt(dimension)")
 
 
 @initializers.declare("normal")
 class NormalConfig(InitializerConfig):
-    std: float | None = Field(None, gt=0, description="null: 1 / sqrt(dimension)")
+    """Gaussian around 0."""
+
+    std: float | None = Field(None, gt=0, description="standard deviation; null: 1 / sqrt(dimension)")
 
 
 class FanConfig(InitializerConfig):
-    distribution: Literal["uniform", "normal"] = "uniform"
+    """Base of the initializers whose variance goes by the table's shape."""
+
+    distribution: Literal["uniform", "normal"] = Field("uniform", description="of the values")
 
 
 @initializers.declare("xavier")
@@ -41,12 +47,14 @@ class XavierConfig(FanConfig):
 class KaimingConfig(FanConfig):
     """He: variance 2 / fan."""
 
-    fan: Literal["in", "out"] = "in"
+    fan: Literal["in", "out"] = Field("in", description="which side of the table sets the variance")
 
 
 @initializers.declare("orthogonal")
 class OrthogonalConfig(InitializerConfig):
-    gain: float = Field(1.0, gt=0)
+    """Orthogonal rows or columns (Saxe 2014)."""
+
+    gain: float = Field(1.0, gt=0, description="factor on the values")
 
 
 class EmbedderConfig(Choice):
@@ -57,15 +65,23 @@ class EmbedderConfig(Choice):
 class LookupConfig(EmbedderConfig):
     """A table with one vector a token; the same table serves as bag (mean) under encoders that read bags."""
 
-    dimension: int = Field(100, ge=1)
-    initializer: Annotated[InitializerConfig, OneOf(initializers)] = UniformConfig()
-    pretrained: str | None = Field(None, description="GloVe, word2vec or fastText text file (.gz too); unknown words: the initializer")
-    freeze_epochs: int = Field(0, ge=0, description="the token vectors stay as they are for the first n epochs")
-    dropout: Rate = 0.0
+    dimension: int = Field(100, ge=1, description="of the vectors")
+    initializer: Annotated[InitializerConfig, OneOf(initializers)] = Field(
+        UniformConfig(), description="first values of the vectors"
+    )
+    pretrained: str | None = Field(
+        None,
+        min_length=1,
+        description="GloVe, word2vec or fastText text file (.gz too); unknown words: the initializer",
+    )
+    freeze_epochs: int = Field(
+        0, ge=0, description="the token vectors stay as they are for the first n epochs"
+    )
+    dropout: Rate = Field(0.0, description="on the vectors")
 
 
 class HeadConfig(Choice):
-    """Base of all heads' settings. ``needs_states``: the head reads token states, not only the document vector."""
+    """Base of all heads' settings. ``needs_states``: it reads token states, not only the document vector."""
 
     needs_states: ClassVar[bool] = False
 
@@ -74,20 +90,29 @@ class HeadConfig(Choice):
 class LinearHeadConfig(HeadConfig):
     """One weight row and bias a category; dropout on the document vector, never on logits."""
 
-    dropout: Rate = 0.5
-    bias: Literal["zero", "prior"] = Field("prior", description="initial bias: 0, or the log-odds of the category's share of train")
+    dropout: Rate = Field(0.5, description="on the document vector")
+    bias: Literal["zero", "prior"] = Field(
+        "prior", description="initial bias: 0, or the log-odds of the category's share of train"
+    )
 
 
 class ModelConfig(Part):
     """The network: embedder, encoder, head."""
 
-    embedder: Annotated[EmbedderConfig, OneOf(embedders)] = LookupConfig()
-    encoder: Annotated[EncoderConfig, OneOf(encoders)] = TextCNNConfig()
-    head: Annotated[HeadConfig, OneOf(heads)] = LinearHeadConfig()
+    embedder: Annotated[EmbedderConfig, OneOf(embedders)] = Field(
+        LookupConfig(), description="ids to vectors"
+    )
+    encoder: Annotated[EncoderConfig, OneOf(encoders)] = Field(
+        TextCNNConfig(), description="vectors to one document vector"
+    )
+    head: Annotated[HeadConfig, OneOf(heads)] = Field(
+        LinearHeadConfig(), description="document vector to logits"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> ModelConfig:
         if self.head.needs_states and not self.encoder.gives_states:
-            message = f"the head {self.head.type!r} needs token states, which the encoder {self.encoder.type!r} does not give"
+            names = f"the head {self.head.type!r} needs token states, which the encoder {self.encoder.type!r}"
+            message = f"{names} does not give"
             raise Nested(ConfigError(message, where="head"))
         return self

@@ -25,8 +25,10 @@ class BCEConfig(LossConfig):
 class FocalSigmoidConfig(LossConfig):
     """Focal loss over independent categories (Lin 2017)."""
 
-    alpha: float | None = Field(0.25, ge=0, le=1, description="weight of positives, 1 - alpha of negatives; null: none")
-    gamma: float = Field(2.0, ge=0)
+    alpha: float | None = Field(
+        0.25, ge=0, le=1, description="weight of positives, 1 - alpha of negatives; null: none"
+    )
+    gamma: float = Field(2.0, ge=0, description="how little easy documents count; 0: as in bce")
 
 
 @losses.declare("softmax")
@@ -41,14 +43,20 @@ class FocalSoftmaxConfig(LossConfig):
     """Focal loss over exactly one category a document."""
 
     scores: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
-    gamma: float = Field(2.0, ge=0)
+    gamma: float = Field(2.0, ge=0, description="how little easy documents count; 0: as in softmax")
 
 
 class ObjectiveConfig(Part):
     """What is minimised: loss + recursive_penalty · Σ over edges ½‖w_parent − w_child‖²."""
 
-    loss: Annotated[LossConfig, OneOf(losses)] | None = Field(None, description="default: bce; softmax for multiclass")
-    class_weights: dict[str, Annotated[float, Field(gt=0)]] | Literal["balanced"] | None = Field(
-        None, description="weight of a category's positives, by id; balanced: negatives / positives of train, at most 100"
+    loss: Annotated[LossConfig, OneOf(losses)] | None = Field(
+        None, description="default: bce; softmax for multiclass"
     )
-    recursive_penalty: float = Field(0.0, ge=0, description="on the head's rows along the taxonomy's edges (Gopal & Yang 2013)")
+    class_weights: dict[str, Annotated[float, Field(gt=0)]] | Literal["balanced"] | None = Field(
+        None,
+        description="weight of a category's positives, by id; "
+        "balanced: negatives / positives of train, within 1/100 and 100",
+    )
+    recursive_penalty: float = Field(
+        0.0, ge=0, description="on the head's rows along the taxonomy's edges (Gopal & Yang 2013)"
+    )

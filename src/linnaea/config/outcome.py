@@ -1,4 +1,4 @@
-"""The parts "decision", "evaluation" and "run": thresholds and decoding, what is measured, where and on what it runs."""
+"""The parts "decision", "evaluation" and "run": thresholds and decoding, what is measured, where it runs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ class ThresholdConfig(Choice):
 class FixedConfig(ThresholdConfig):
     """The same score for all categories."""
 
-    value: float = Field(0.5, ge=0, le=1)
+    value: float = Field(0.5, ge=0, le=1, description="the least score that is decided")
 
 
 class TunedConfig(ThresholdConfig):
-    aim: Aim = "both"
-    on: Literal["dev", "cross"] | None = Field(None, description="default: dev for networks, cross for linear")
+    """Base of the thresholds that are found on held-out documents."""
+
+    aim: Aim = Field("both", description="what is made best; both: the mean of the two")
+    on: Literal["dev", "cross"] | None = Field(
+        None,
+        description="dev, or out-of-fold scores over train and dev; "
+        "default: dev for networks, cross for linear",
+    )
     folds: int = Field(5, ge=2, description="of cross")
 
     @model_validator(mode="after")
@@ -43,9 +49,11 @@ class GlobalConfig(TunedConfig):
 
 @thresholds.declare("per_category")
 class PerCategoryConfig(TunedConfig):
-    """One threshold a category, drawn to the global one where positives are few: weight n / (n + shrinkage)."""
+    """One threshold a category, drawn to the global one where positives n are few: n / (n + shrinkage)."""
 
-    shrinkage: float = Field(5.0, ge=0)
+    shrinkage: float = Field(
+        5.0, ge=0, description="how many positives weigh as much as the global threshold"
+    )
 
 
 class DecodingConfig(Choice):
@@ -69,31 +77,47 @@ class TopDownConfig(DecodingConfig):
 
 @decoders.declare("max")
 class MaxConfig(DecodingConfig):
-    """A category's score is the largest among itself and its descendants, before thresholds are tuned and applied."""
+    """A category's score is the largest among itself and its descendants, before thresholds are tuned."""
 
 
 class DecisionConfig(Part):
     """From scores to sets of categories."""
 
-    threshold: Annotated[ThresholdConfig, OneOf(thresholds)] = FixedConfig()
-    decoding: Annotated[DecodingConfig, OneOf(decoders)] = NoDecodingConfig()
-    top_k: int | None = Field(None, ge=1, description="at most so many categories a document, the best, before decoding")
+    threshold: Annotated[ThresholdConfig, OneOf(thresholds)] = Field(
+        FixedConfig(), description="from which score on a category is decided"
+    )
+    decoding: Annotated[DecodingConfig, OneOf(decoders)] = Field(
+        NoDecodingConfig(), description="how the set is made to fit the taxonomy"
+    )
+    top_k: int | None = Field(
+        None, ge=1, description="at most so many categories a document, the best, before decoding"
+    )
 
 
 class EvaluationConfig(Part):
     """What is measured."""
 
-    ranks: list[Annotated[int, Field(ge=1)]] = Field([1, 3, 5], min_length=1, description="k of precision@k; the last is nDCG's")
-    keep: int | None = Field(None, ge=1, description="keep only so many best scores a document (very large taxonomies)")
+    ranks: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 3, 5], min_length=1, description="k of precision@k; the last is nDCG's"
+    )
+    keep: int | None = Field(
+        None, ge=1, description="keep only so many best scores a document (very large taxonomies)"
+    )
+
+
+Count = Annotated[int, Field(ge=1)]
+Numbers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
 class RunConfig(Part):
     """Where the run lives and on what it runs. ``dir`` is relative to the current folder."""
 
-    dir: str = "runs/linnaea"
-    seed: int = Field(1, ge=0, lt=2**31)
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: int | list[int] = Field(1, description="how many, or which; under torchrun its world decides")
+    dir: str = Field("runs/linnaea", min_length=1, description="the run folder, from the current folder")
+    seed: int = Field(1, ge=0, lt=2**31, description="of everything that is drawn at random")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="auto: a GPU where there is one"
+    )
+    devices: Count | Numbers = Field(1, description="how many, or which; under torchrun its world decides")
     threads: int | None = Field(None, ge=1, description="CPU threads of this process; null: torch's choice")
     deterministic: bool = Field(False, description="bit-equal repeats on a GPU too, at a price in speed")
     listeners: list[Literal["tensorboard"]] = Field([], description="besides history.jsonl")

@@ -58,7 +58,8 @@ def dotted(where: str, location: Iterable[int | str]) -> str:
     """``model.encoder.kernel_sizes[0]`` from pydantic's location."""
     path = where
     for step in location:
-        path += f"[{step}]" if isinstance(step, int) else (f".{step}" if path else str(step))
+        name = f"[{step}]" if isinstance(step, int) else step or '""'
+        path += f".{name}" if path and not isinstance(step, int) else name
     return path
 
 
@@ -121,7 +122,7 @@ def first_problem(error: ValidationError, owner: type[BaseModel], where: str, va
 
 
 def _steps(problem: Any, value: object) -> list[int | str]:
-    """The user's part of pydantic's location, which also names the branches of unions ("str", "list[str]")."""
+    """The user's part of pydantic's location, which also names branches of unions ("str", "list[str]")."""
     kept: list[int | str] = []
     location = problem["loc"]
     for i, step in enumerate(location):

@@ -1,7 +1,8 @@
-"""Registry: names to config classes and to modules; OneOf: an open union over a registry, checked while a config is read.
+"""Registry: names to config classes and to modules; OneOf: an open union over a registry.
 
-A built-in's config class is declared without torch (``@encoders.declare("textcnn")``), its module registers later under the
-same name. A plug-in brings both in one class: ``@encoders.register("mine")`` on a module with a ``Config`` inside.
+A built-in's config class is declared without torch (``@encoders.declare("textcnn")``), its module registers
+later under the same name. A plug-in brings both in one class: ``@encoders.register("mine")`` on a module with
+a ``Config`` inside.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ class Registry(Generic[Module]):
 
         def add(config: C) -> C:
             self._refuse_another(name, self._configs.get(name), config)
+            if config.__dict__.get("type_name", name) != name:
+                raise ConfigError(
+                    f"the {self.kind}s {config.type_name!r} and {name!r} share one Config class"
+                )
             config.type_name = name
             self._configs[name] = config
             return config
@@ -79,7 +84,7 @@ class Registry(Generic[Module]):
         """All names, those of installed entry points included (which are loaded)."""
         for entry in entry_points(group=self.group):
             if entry.name not in self._configs:
-                entry.load()
+                self._load(entry)
         return self.names()
 
     def __iter__(self) -> Iterator[str]:
@@ -125,7 +130,7 @@ def _package(module: Any) -> str:
 
 
 class OneOf:
-    """Annotation of a field that holds one choice of a registry: ``{"type": "textcnn", ...}`` or just ``"textcnn"``."""
+    """Annotation of a field that holds a registry's choice: ``{"type": "textcnn", ...}`` or ``"textcnn"``."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -133,7 +138,7 @@ class OneOf:
     def _validate(self, value: Any) -> Choice:
         kind = self.registry.kind
         if isinstance(value, Choice):
-            if self.registry.config(value.type) is not type(value):
+            if value.type not in self.registry.names() or self.registry.config(value.type) is not type(value):
                 raise Nested(ConfigError(f"must be one of the {kind}s, not {shown(value)}"))
             return value
         if isinstance(value, str):
@@ -169,9 +174,7 @@ class OneOf:
             self._validate, serialization=core_schema.plain_serializer_function_ser_schema(serialize)
         )
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         branches: list[dict[str, Any]] = []
         for name in self.registry.names():
             config = self.registry.config(name)

@@ -16,7 +16,7 @@ Metric = Literal[
 
 
 class StrategyConfig(Choice):
-    """Base of all strategies' settings. ``network``: it trains networks, so model, objective and epochs act."""
+    """Base of all strategies' settings. ``network``: it trains networks, so model and epochs act."""
 
     network: ClassVar[bool] = True
 
@@ -31,7 +31,9 @@ class LinearConfig(StrategyConfig):
     """tf-idf and one linear model a category: the yardstick."""
 
     network: ClassVar[bool] = False
-    model: Literal["svm", "logistic"] = "svm"
+    model: Literal["svm", "logistic"] = Field(
+        "svm", description="linear support vectors, or logistic regression"
+    )
     C: float = Field(1.0, gt=0, description="inverse strength of regularisation, as in scikit-learn")
     balanced: bool = Field(False, description="weigh positives by negatives / positives")
 
@@ -42,31 +44,47 @@ class OptimizerConfig(Choice):
 
 @optimizers.declare("adam")
 class AdamConfig(OptimizerConfig):
-    learning_rate: float = Field(0.001, gt=0)
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field((0.9, 0.999), strict=False)
-    eps: float = Field(1e-8, gt=0)
+    """Kingma & Ba 2015."""
+
+    learning_rate: float = Field(0.001, gt=0, description="the highest, under a schedule")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.999), strict=False, description="how long the mean and the square of gradients are remembered"
+    )
+    eps: float = Field(1e-8, gt=0, description="keeps divisions finite")
     weight_decay: float = Field(0.0, ge=0, description="added to the gradient; embedding tables are left out")
 
 
 @optimizers.declare("adamw")
 class AdamWConfig(AdamConfig):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
     weight_decay: float = Field(0.01, ge=0, description="decoupled; embedding tables are left out")
 
 
 @optimizers.declare("adadelta")
 class AdadeltaConfig(OptimizerConfig):
-    learning_rate: float = Field(1.0, gt=0)
-    rho: float = Field(0.95, gt=0, lt=1)
-    eps: float = Field(1e-6, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    """Zeiler 2012."""
+
+    learning_rate: float = Field(1.0, gt=0, description="the highest, under a schedule")
+    rho: float = Field(0.95, gt=0, lt=1, description="how long squares are remembered")
+    eps: float = Field(1e-6, gt=0, description="keeps divisions finite")
+    weight_decay: float = Field(0.0, ge=0, description="added to the gradient; embedding tables are left out")
 
 
 @optimizers.declare("sgd")
 class SGDConfig(OptimizerConfig):
-    learning_rate: float = Field(0.1, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float = Field(0.0, ge=0)
+    """Plain gradient descent, with momentum if wanted."""
+
+    learning_rate: float = Field(0.1, gt=0, description="the highest, under a schedule")
+    momentum: float = Field(0.0, ge=0, lt=1, description="how much of the last step is kept")
+    nesterov: bool = Field(False, description="look ahead along the momentum")
+    weight_decay: float = Field(0.0, ge=0, description="added to the gradient; embedding tables are left out")
+
+    @model_validator(mode="after")
+    def _fits(self) -> SGDConfig:
+        if self.nesterov and not self.momentum:
+            raise Nested(ConfigError("needs momentum above 0", where="nesterov"))
+        return self
 
 
 class ScheduleConfig(Choice):
@@ -75,52 +93,70 @@ class ScheduleConfig(Choice):
 
 @schedules.declare("constant")
 class ConstantConfig(ScheduleConfig):
-    pass
+    """Always the learning rate."""
 
 
 @schedules.declare("linear")
 class LinearDecayConfig(ScheduleConfig):
     """From the learning rate down to ``final`` of it at the last step."""
 
-    final: float = Field(0.0, ge=0, lt=1)
+    final: float = Field(0.0, ge=0, lt=1, description="part of the learning rate at the last step")
 
 
 @schedules.declare("cosine")
 class CosineConfig(ScheduleConfig):
-    final: float = Field(0.0, ge=0, lt=1)
+    """From the learning rate down to ``final`` of it along half a cosine."""
+
+    final: float = Field(0.0, ge=0, lt=1, description="part of the learning rate at the last step")
 
 
 @schedules.declare("exponential")
 class ExponentialConfig(ScheduleConfig):
     """Times ``rate`` every ``steps`` steps."""
 
-    rate: float = Field(0.9, gt=0, le=1)
-    steps: int = Field(1000, ge=1)
+    rate: float = Field(0.9, gt=0, le=1, description="factor")
+    steps: int = Field(1000, ge=1, description="how often it acts")
 
 
 class EarlyStoppingConfig(Part):
     """Stop after ``patience`` epochs without a better dev metric; the best epoch's weights are kept."""
 
-    metric: Metric = "micro_f1"
-    patience: int = Field(5, ge=1)
+    metric: Metric = Field("micro_f1", description="on dev, decided at the fixed threshold")
+    patience: int = Field(5, ge=1, description="epochs without a better one")
 
 
 class TrainingConfig(Part):
     """How the network is fitted."""
 
-    strategy: Annotated[StrategyConfig, OneOf(strategies)] = JointConfig()
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(64, ge=1)
-    batch_tokens: int | None = Field(None, ge=1, description="a budget of padded tokens a batch; then batch_size is its largest size")
-    optimizer: Annotated[OptimizerConfig, OneOf(optimizers)] = AdamConfig()
-    schedule: Annotated[ScheduleConfig, OneOf(schedules)] = ConstantConfig()
-    warmup_steps: int = Field(0, ge=0)
+    strategy: Annotated[StrategyConfig, OneOf(strategies)] = Field(
+        JointConfig(), description="what is fitted"
+    )
+    epochs: int = Field(20, ge=1, description="passes over train, at most")
+    batch_size: int = Field(64, ge=1, description="documents a batch")
+    batch_tokens: int | None = Field(
+        None, ge=1, description="a budget of padded tokens a batch; then batch_size is its largest size"
+    )
+    optimizer: Annotated[OptimizerConfig, OneOf(optimizers)] = Field(
+        AdamConfig(), description="how weights move"
+    )
+    schedule: Annotated[ScheduleConfig, OneOf(schedules)] = Field(
+        ConstantConfig(), description="how the learning rate goes"
+    )
+    warmup_steps: int = Field(0, ge=0, description="the learning rate rises from 0 over so many steps")
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of all gradients together")
     accumulate: int = Field(1, ge=1, description="batches a step")
-    early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
-    precision: Literal["auto", "32", "bf16"] = Field("auto", description="auto: bf16 on GPUs that have it, 32 elsewhere")
-    sparse_gradients: bool | Literal["auto"] = Field("auto", description="row-wise updates of embedding tables; auto: where the table is large")
-    checkpoint_minutes: float = Field(5.0, ge=0, description="besides each epoch's end, a checkpoint after so many minutes; 0: every step")
+    early_stopping: EarlyStoppingConfig | None = Field(
+        EarlyStoppingConfig(), description="null: all epochs, the last weights"
+    )
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "auto", description="auto: bf16 on GPUs that have it, 32 elsewhere"
+    )
+    sparse_gradients: bool | Literal["auto"] = Field(
+        "auto", description="row-wise updates of embedding tables; auto: where the table is large"
+    )
+    checkpoint_minutes: float = Field(
+        5.0, ge=0, description="besides each epoch's end, a checkpoint after so many minutes; 0: every step"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> TrainingConfig:

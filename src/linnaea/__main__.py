@@ -1,0 +1,5 @@
+"""``python -m linnaea``."""
+
+from linnaea.cli.main import main
+
+main()

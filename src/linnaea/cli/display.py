@@ -1,0 +1,204 @@
+"""Display: what the terminal shows. Tables and JSON go to stdout; progress, notes and warnings to stderr.
+
+On a terminal progress is a bar with the time left; elsewhere it is a plain line now and then.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from linnaea.model.answer import Answer
+
+# A plain line of progress at most this often (seconds), so that log files stay short.
+PLAIN_EVERY = 10.0
+
+
+class Display:
+    """A Reporter for people; a context manager, so that bars go away whatever happens."""
+
+    def __init__(self) -> None:
+        self.err = Console(stderr=True, highlight=False)
+        self.out = Console(highlight=False, soft_wrap=False)
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._plain: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bars away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+            self._tasks.clear()
+
+    # Reporter
+
+    def note(self, message: str) -> None:
+        self.err.print(Text(message), soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        self.err.print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
+
+    def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
+        if not self.err.is_terminal:
+            self._plain_progress(what, done, total, detail)
+            return
+        if self._progress is None:
+            self._progress = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[detail]}"),
+                console=self.err,
+                transient=True,
+            )
+            self._progress.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total, detail=detail)
+        self._progress.update(self._tasks[what], completed=done, total=total, detail=detail)
+        if total is not None and done >= total:
+            self._progress.remove_task(self._tasks.pop(what))
+            if not self._tasks:
+                self.close()
+
+    def _plain_progress(self, what: str, done: int, total: int | None, detail: str) -> None:
+        now = time.monotonic()
+        first = self._plain.setdefault(what, now)
+        if total is not None and done >= total:
+            self._plain.pop(what, None)
+            return
+        if now - first < PLAIN_EVERY:
+            return
+        self._plain[what] = now
+        of = f" of {total:,}" if total else ""
+        self.note(f"{what}: {done:,}{of} {detail}".rstrip())
+
+    def listener(self) -> Any:
+        from linnaea.cli.training import TrainingDisplay
+
+        return TrainingDisplay(self)
+
+    # Results
+
+    def data(self, text: str) -> None:
+        """Text to stdout as it is."""
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+    def json(self, value: Any) -> None:
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+    def evaluation(self, metrics: dict[str, Any], *, as_json: bool, title: str) -> None:
+        """``metrics.json`` as JSON, or as headline and a table per level."""
+        self.close()
+        if as_json:
+            self.json(metrics)
+            return
+        if not metrics:
+            self.note("no test and no dev documents: nothing was measured")
+            return
+        self.out.print(Text(f"{title}: {metrics['documents']:,} documents"), soft_wrap=True)
+        self.out.print(headline(metrics))
+        self.out.print(levels({"": metrics}))
+
+    def answer(self, answer: Answer, document: Any) -> None:
+        """One document's decision as readable lines."""
+        self.close()
+        text = document.text if isinstance(document.text, str) else " ".join(document.text)
+        shown = " ".join(text.split())
+        self.out.print(
+            Text.assemble((f"{answer.id}  ", "bold"), shown[:100] + ("…" if len(shown) > 100 else "")),
+            soft_wrap=True,
+        )
+        self.categories(answer)
+
+    def categories(self, answer: Answer) -> None:
+        if not answer.categories:
+            self.out.print(Text("    nothing decided", style="dim"))
+        for category in answer.categories:
+            style = "" if category.decided else "dim"
+            self.out.print(Text(f"    {category.score:.3f}  {category.path}", style=style), soft_wrap=True)
+
+    def demo(self, metrics: dict[str, dict[str, Any]], answers: dict[str, Answer]) -> None:
+        """The demo's scores side by side, then the answers."""
+        self.close()
+        self.out.print(levels(metrics))
+        for question, answer in answers.items():
+            self.out.print()
+            self.out.print(Text.assemble(("> ", "dim"), (question, "bold")), soft_wrap=True)
+            self.categories(answer)
+
+    def check(self, report: Any, *, as_json: bool) -> None:
+        """What ``linnaea check`` found."""
+        self.close()
+        if as_json:
+            self.json(report.to_json())
+            return
+        for line in report.lines():
+            self.out.print(Text(line), soft_wrap=True)
+
+
+def headline(metrics: dict[str, Any]) -> Table:
+    """The numbers that people quote, both macro-F1 definitions by name."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in ("precision", "recall", "F1"):
+        table.add_column(name, justify="right")
+    for key in ("micro", "macro", "hierarchical"):
+        part = metrics[key]
+        table.add_row(key, f"{part['precision']:.4f}", f"{part['recall']:.4f}", f"{part['f1']:.4f}")
+    table.add_row("macro, F1 of averages", "", "", f"{metrics['macro']['f1_of_averages']:.4f}")
+    table.add_row("samples", "", "", f"{metrics['samples']['f1']:.4f}")
+    coherence = metrics["coherence"]
+    table.add_row(
+        "documents that contradict the taxonomy", "", "", f"{coherence['documents_with_violations']:,}"
+    )
+    return table
+
+
+def levels(columns: dict[str, dict[str, Any]]) -> Table:
+    """Scores per level; several models stand side by side."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("level", justify="right")
+    table.add_column("categories", justify="right")
+    for name in columns:
+        prefix = f"{name} " if name else ""
+        table.add_column(f"{prefix}micro-F1", justify="right")
+        table.add_column(f"{prefix}macro-F1", justify="right")
+    first = next(iter(columns.values()))
+    for i, level in enumerate(first["levels"]):
+        row = [str(level["level"]), f"{level['categories']:,}"]
+        for metrics in columns.values():
+            row += [f"{metrics['levels'][i]['micro_f1']:.4f}", f"{metrics['levels'][i]['macro_f1']:.4f}"]
+        table.add_row(*row)
+    total = ["all", f"{len(first['categories']):,}"]
+    for metrics in columns.values():
+        total += [f"{metrics['micro']['f1']:.4f}", f"{metrics['macro']['f1']:.4f}"]
+    table.add_row(*total, style="bold")
+    return table

@@ -1,0 +1,275 @@
+"""The command line: arguments in, exit codes out. Each command's work lies in ``commands/``, imported when it runs.
+
+Data and JSON go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 the run failed, 2 usage or config, 3 data,
+taxonomy or model file, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from linnaea import __version__
+from linnaea.errors import LinnaeaError
+
+app = typer.Typer(
+    name="linnaea",
+    help="Neural hierarchical multi-label text classification: one config, one command, a classifier you can trust.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of a table.")]
+Plugins = Annotated[
+    list[str],
+    typer.Option(
+        "--plugin", help="Module that a model's own parts live in. May be repeated.", show_default=False
+    ),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Threshold = Annotated[
+    float | None, typer.Option("--threshold", help="Decide at this score instead of the model's thresholds.")
+]
+OnError = Annotated[
+    str,
+    typer.Option(
+        "--on-error",
+        help="A broken document: raise (stop), skip (leave out, count), or quarantine (also keep it in a file).",
+    ),
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format", help="auto, jsonl, text, csv, tsv or parquet; auto goes by name or first character."
+    ),
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"linnaea {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="Config file (JSON).", show_default=False)],
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set", help="a.b=value; the value is JSON, else a string. May be repeated.", show_default=False
+        ),
+    ] = [],  # noqa: B006
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in run.dir.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Delete the run in run.dir and start again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train, evaluate on test, write the run folder."""
+    from linnaea.cli.display import Display
+    from linnaea.commands.train import train as work
+
+    if resume and overwrite:
+        raise typer.BadParameter("--resume and --overwrite exclude each other")
+    with Display() as display:
+        result = work(config, settings, resume=resume, overwrite=overwrite, reporter=display)
+        if result.main_process:
+            display.evaluation(result.metrics, as_json=as_json, title=result.title)
+            display.note(f"model: {result.folder.model}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Run folder or its model/ folder.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="Labelled documents; - reads standard input.", show_default=False)
+    ],
+    as_json: AsJson = False,
+    threshold: Threshold = None,
+    on_error: OnError = "raise",
+    file_format: Format = "auto",
+    plugins: Plugins = [],  # noqa: B006
+    device: Device = "auto",
+) -> None:
+    """Score a model on labelled documents."""
+    from linnaea.cli.display import Display
+    from linnaea.commands.evaluate import evaluate as work
+
+    with Display() as display:
+        metrics = work(
+            model, str(file), threshold=threshold, on_error=on_error, file_format=file_format,
+            plugins=plugins, device=device, reporter=display,
+        )  # fmt: skip
+        display.evaluation(metrics, as_json=as_json, title=str(file))
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Run folder or its model/ folder.", show_default=False)],
+    file: Annotated[
+        str, typer.Argument(help="JSONL, CSV, Parquet or plain text lines; - reads standard input.")
+    ] = "-",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of stdout.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", help="At most so many categories a document.")
+    ] = None,
+    threshold: Threshold = None,
+    all_scores: Annotated[
+        bool, typer.Option("--all", help="Every category with its score, decided or not.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines even on a terminal.")] = False,
+    on_error: OnError = "raise",
+    file_format: Format = "auto",
+    plugins: Plugins = [],  # noqa: B006
+    device: Device = "auto",
+) -> None:
+    """One JSON line a document; needs no labels. On a terminal a readable table."""
+    from linnaea.cli.display import Display
+    from linnaea.commands.predict import predict as work
+
+    with Display() as display:
+        table = output is None and not as_json and sys.stdout.isatty()
+        work(
+            model, file, output=output, top_k=top_k, threshold=threshold, all_scores=all_scores, on_error=on_error,
+            file_format=file_format, plugins=plugins, device=device, reporter=display,
+            show=display.answer if table else None,
+        )  # fmt: skip
+
+
+@app.command()
+def check(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Configs, taxonomies and corpus files.", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Check configs, taxonomies and corpora without training: every problem with file:line."""
+    from linnaea.cli.display import Display
+    from linnaea.commands.check import check as work
+
+    with Display() as display:
+        report = work(paths, reporter=display)
+        display.check(report, as_json=as_json)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def taxonomy(
+    path: Annotated[
+        Path, typer.Argument(help="Taxonomy file, config, run or model folder.", show_default=False)
+    ],
+    corpus: Annotated[
+        list[Path],
+        typer.Option(
+            "--count", help="Labelled documents to count per category. May be repeated.", show_default=False
+        ),
+    ] = [],  # noqa: B006
+    separator: Annotated[str, typer.Option("--separator", help="Between the names of a path.")] = "--",
+    as_json: AsJson = False,
+) -> None:
+    """Print the tree with counts."""
+    from linnaea.cli.display import Display
+    from linnaea.commands.show import show_taxonomy
+
+    with Display() as display:
+        display.data(
+            show_taxonomy(
+                path, [str(p) for p in corpus], separator=separator, as_json=as_json, reporter=display
+            )
+        )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the config, for editors."""
+    import json
+
+    from linnaea.config.config import schema as build
+
+    sys.stdout.write(json.dumps(build(), indent=2, ensure_ascii=False) + "\n")
+
+
+@app.command("list")
+def list_parts(
+    kind: Annotated[
+        str | None, typer.Argument(help="encoders, embedders, heads, losses, ...; all when left out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the parts that a config can name."""
+    from linnaea.cli.display import Display
+    from linnaea.commands.show import list_parts as work
+
+    with Display() as display:
+        display.data(work(kind, as_json=as_json))
+
+
+@app.command()
+def demo(
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(help="Questions to answer instead of the usual two.", show_default=False),
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option("--dir", help="Run folder; a finished demo there is used again.")
+    ] = Path("runs/demo"),
+    encoder: Annotated[str, typer.Option("--encoder", help="fasttext or textcnn.")] = "fasttext",
+    seed: Annotated[int, typer.Option("--seed")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """The main job on the built-in corpus: the docstrings of Python's own standard library."""
+    from linnaea.cli.display import Display
+    from linnaea.commands.demo import demo as work
+
+    with Display() as display:
+        work(folder, query or [], encoder=encoder, seed=seed, as_json=as_json, reporter=display)
+
+
+def main() -> None:
+    """Entry point: turns errors into one line on stderr and an exit code."""
+    try:
+        app()
+    except LinnaeaError as error:
+        _leave(f"error: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        _leave("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`): nothing is wrong.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        _leave(f"error: {error.filename or 'output'}: {(error.strerror or str(error)).lower()}", 1)
+
+
+def _leave(message: Any, code: int) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{message}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""``linnaea demo``: the main job on a corpus that every Python brings along, then questions to the model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from linnaea.commands.reporter import Reporter, Silent
+from linnaea.commands.train import train
+from linnaea.config.config import Config
+from linnaea.corpus.stdlib import builtin_corpus
+from linnaea.errors import UsageError
+
+QUESTIONS = ("compress a file with gzip", "open a network socket")
+ENCODERS = ("fasttext", "textcnn")
+
+
+def demo(
+    folder: Path,
+    questions: Sequence[str] = (),
+    *,
+    encoder: str = "fasttext",
+    seed: int = 1,
+    as_json: bool = False,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Train a network and the linear model on the built-in corpus, show their scores per level, answer questions.
+
+    A finished demo in ``folder`` is used again, so that more questions cost no training.
+    """
+    reporter = reporter or Silent()
+    if encoder not in ENCODERS:
+        raise UsageError(f"must be one of {', '.join(ENCODERS)}, not {encoder!r}", where="--encoder")
+    taxonomy, train_documents, dev, test = builtin_corpus(seed=0)
+    reporter.note(
+        f"the built-in corpus: {len(train_documents) + len(dev) + len(test):,} docstrings of this Python's standard library "
+        f"in {len(taxonomy):,} categories"
+    )
+    results = {}
+    for name in (encoder, "linear"):
+        config = Config.build(_config(name, folder / name, seed))
+        resume = (folder / name / "config.json").exists()
+        reporter.note(f"training: {name}")
+        results[name] = train(
+            config,
+            taxonomy=taxonomy,
+            train=train_documents,
+            dev=dev,
+            test=test,
+            resume=resume,
+            reporter=reporter,
+        )
+    model = results[encoder].model
+    asked = list(questions or QUESTIONS)
+    answers = dict(zip(asked, model.predict(asked), strict=True))
+    value = {
+        "metrics": {name: result.metrics for name, result in results.items()},
+        "answers": {question: answer.to_json()["categories"] for question, answer in answers.items()},
+    }
+    if as_json:
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        return value
+    show = getattr(reporter, "demo", None)
+    if show is not None:
+        show({name: result.metrics for name, result in results.items()}, answers)
+    return value
+
+
+def _config(name: str, folder: Path, seed: int) -> dict[str, Any]:
+    common = {"run": {"dir": str(folder), "seed": seed}}
+    if name == "linear":
+        return {**common, "training": {"strategy": {"type": "linear"}}, "decision": _DECISION}
+    if name == "fasttext":
+        return {
+            **common,
+            "input": {"features": ["token", "ngram"], "ngram": {"n": 2, "buckets": 100_000}},
+            "model": {"embedder": {"type": "lookup", "dimension": 128}, "encoder": "fasttext"},
+            "training": {
+                "epochs": 40,
+                "batch_size": 32,
+                "optimizer": {"type": "adam", "learning_rate": 0.005},
+            },
+            "decision": _DECISION,
+        }
+    return {
+        **common,
+        "input": {"max_tokens": 128},
+        "model": {
+            "embedder": {"type": "lookup", "dimension": 128},
+            "encoder": {"type": "textcnn", "filters": 200},
+        },
+        "training": {"epochs": 20, "batch_size": 32, "optimizer": {"type": "adam", "learning_rate": 0.002}},
+        "decision": _DECISION,
+    }
+
+
+_DECISION = {"threshold": {"type": "per_category", "aim": "both"}, "decoding": "top_down"}

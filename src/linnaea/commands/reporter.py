@@ -1,0 +1,40 @@
+"""Reporter: what a command tells while it works. The terminal shows it, a test or a notebook may keep it or drop it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Reporter(Protocol):
+    """Hears of progress; never changes anything."""
+
+    def note(self, message: str) -> None:
+        """Something worth a line."""
+
+    def warn(self, message: str) -> None:
+        """Something that the user should look at."""
+
+    def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
+        """How far the present job is; ``done == total`` ends it."""
+
+    def listener(self) -> Any:
+        """A training listener that shows epochs, or None."""
+
+
+class Silent:
+    """Drops everything but keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def note(self, message: str) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
+        pass
+
+    def listener(self) -> Any:
+        return None

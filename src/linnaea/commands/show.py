@@ -1,0 +1,123 @@
+"""``linnaea taxonomy`` and ``linnaea list``: what there is, as text or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linnaea.commands.reporter import Reporter, Silent
+from linnaea.config import registry
+from linnaea.config.config import Config
+from linnaea.config.task import DataConfig
+from linnaea.corpus.labels import LabelResolver
+from linnaea.corpus.policy import ErrorPolicy
+from linnaea.corpus.readers import read_documents
+from linnaea.errors import DataError, UsageError, suggest
+from linnaea.files import read_json
+from linnaea.taxonomy.readers import read_taxonomy
+from linnaea.taxonomy.render import render
+from linnaea.taxonomy.taxonomy import Taxonomy
+
+REGISTRIES = {
+    "tokenizers": registry.tokenizers,
+    "embedders": registry.embedders,
+    "initializers": registry.initializers,
+    "encoders": registry.encoders,
+    "heads": registry.heads,
+    "losses": registry.losses,
+    "strategies": registry.strategies,
+    "optimizers": registry.optimizers,
+    "schedules": registry.schedules,
+    "thresholds": registry.thresholds,
+    "decoders": registry.decoders,
+}
+
+
+def show_taxonomy(
+    path: Path,
+    corpora: Sequence[str] = (),
+    *,
+    separator: str = "--",
+    as_json: bool = False,
+    reporter: Reporter | None = None,
+) -> str:
+    """The tree as text (or its JSON), with documents per category where labelled documents are at hand.
+
+    ``path`` is a taxonomy file, a config (then its train documents are counted), or a run or model folder.
+    """
+    taxonomy, config = _taxonomy(path, separator)
+    files = list(corpora) or (config.data.files("train") if config is not None else [])
+    counts_C = _counts(taxonomy, files, config, reporter or Silent()) if files else None
+    if as_json:
+        value = taxonomy.to_json()
+        if counts_C is not None:
+            value["counts"] = counts_C.tolist()
+        return json.dumps(value, ensure_ascii=False)
+    return "\n".join(render(taxonomy, counts_C))
+
+
+def _taxonomy(path: Path, separator: str) -> tuple[Taxonomy, Config | None]:
+    if path.is_dir():
+        from linnaea.model.folder import find
+
+        return Taxonomy.from_json(read_json(find(path) / "taxonomy.json")), None
+    if path.suffix == ".json":
+        value = read_json(path)
+        if isinstance(value, dict) and {"task", "data"} & set(value):
+            config = Config.load(path)
+            task = config.task
+            if task.taxonomy is None:
+                raise UsageError("names no taxonomy (task.taxonomy)", where=str(path))
+            return read_taxonomy(task.taxonomy, task.taxonomy_format, task.separator), config
+    return read_taxonomy(path, "auto", separator), None
+
+
+def _counts(
+    taxonomy: Taxonomy, files: Sequence[str], config: Config | None, reporter: Reporter
+) -> np.ndarray:
+    data = config.data if config is not None else DataConfig()
+    resolver = LabelResolver(taxonomy, config.task.gold_closure if config is not None else "ancestors")
+    policy = ErrorPolicy("skip")
+    counts_C = np.zeros(len(taxonomy), dtype=np.int64)
+    for document in read_documents(files, data, policy, need_labels=True):
+        try:
+            columns = {int(c) for label in document.labels or () for c in resolver.resolve(label)}
+        except DataError as error:
+            policy.handle(error.at(str(document.origin)), None)
+            continue
+        counts_C[list(columns)] += 1
+    if policy.left_out:
+        reporter.warn(policy.message() or "")
+    return counts_C
+
+
+def list_parts(kind: str | None = None, *, as_json: bool = False) -> str:
+    """Names of the parts that a config can choose, with one line each.
+
+    Raises:
+        UsageError: there is no such kind of part.
+    """
+    if kind is not None and kind not in REGISTRIES:
+        hint = suggest(kind, REGISTRIES) or "known: " + ", ".join(REGISTRIES)
+        raise UsageError(f"there is no kind of part {kind!r}", hint=hint)
+    value: dict[str, dict[str, str]] = {}
+    for name, parts in REGISTRIES.items():
+        if kind in (None, name):
+            value[name] = {part: _first_line(parts.config(part)) for part in parts.known()}
+    if as_json:
+        return json.dumps(value, ensure_ascii=False)
+    lines = []
+    for name, items in value.items():
+        lines.append(name)
+        width = max((len(part) for part in items), default=0)
+        lines += [f"  {part:<{width}}  {text}".rstrip() for part, text in items.items()]
+    return "\n".join(lines)
+
+
+def _first_line(config: Any) -> str:
+    text = (config.__doc__ or "").strip()
+    return text.splitlines()[0] if text else ""

@@ -1,0 +1,164 @@
+"""``linnaea train``: the whole way from a config to a run folder: corpus, fit, thresholds, model, test scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linnaea.commands.reporter import Reporter, Silent
+from linnaea.config.config import Config
+from linnaea.corpus.policy import ErrorPolicy
+from linnaea.decision.predictions import Decisions, Predictions
+from linnaea.decision.thresholds import fit_decider
+from linnaea.errors import ConfigError
+from linnaea.files import RunFolder, atomic, read_json, write_json
+from linnaea.model.folder import load, save
+from linnaea.model.model import Model, answers
+from linnaea.ragged import Ragged
+from linnaea.strategies.build import build_strategy
+from linnaea.taxonomy.taxonomy import Taxonomy
+from linnaea.text.build import build_corpus, corpus_from_documents
+from linnaea.text.store import Corpus
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Attributes:
+        metrics: the content of ``metrics.json``; empty where the corpus has neither test nor dev.
+        main_process: False in the helpers of a distributed run, which write and print nothing.
+    """
+
+    folder: RunFolder
+    metrics: dict[str, Any]
+    main_process: bool = True
+
+    @property
+    def title(self) -> str:
+        return f"{self.metrics.get('split', 'test')} of {self.folder.path}"
+
+    @property
+    def model(self) -> Model:
+        """The trained model, read from the run folder."""
+        return load(self.folder.model)
+
+
+def train(
+    config: Config | Path | str | dict[str, Any],
+    settings: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    taxonomy: Taxonomy | None = None,
+    train: Iterable[Any] | None = None,
+    dev: Iterable[Any] | None = None,
+    test: Iterable[Any] | None = None,
+    reporter: Reporter | None = None,
+) -> Result:
+    """Train as the config says, evaluate on test (dev where there is none), write the run folder.
+
+    Args:
+        config: a config file, its content, or a ``Config``.
+        settings: ``a.b=value`` each, as ``--set``.
+        taxonomy, train, dev, test: documents (and taxonomy) from Python instead of the config's files: ``Document`` s,
+            dictionaries, a pandas or an Arrow table.
+
+    Raises:
+        LinnaeaError: see ``errors.py``; nothing is written before config and run folder are checked.
+    """
+    reporter = reporter or Silent()
+    config = _config(config, settings)
+    if train is None and not config.data.files("train"):
+        raise ConfigError("names no training documents", where="data.train")
+    run = RunFolder.create(Path(config.run.dir), resume=resume, overwrite=overwrite)
+    if resume:
+        finished = _finished(run, config, reporter)
+        if finished is not None:
+            return finished
+    write_json(run.config, config.dump())
+    policy = ErrorPolicy(
+        config.data.on_error, run.quarantine if config.data.on_error == "quarantine" else None
+    )
+    if train is not None:
+        corpus = corpus_from_documents(config, taxonomy, train, dev, test, policy=policy)
+    else:
+        corpus = build_corpus(config, policy=policy, progress=reporter.progress)
+    _tell_corpus(corpus, policy, reporter)
+    return fit(config, corpus, run, resume=resume, reporter=reporter)
+
+
+def fit(
+    config: Config, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Reporter | None = None
+) -> Result:
+    """From an encoded corpus to a finished run folder."""
+    reporter = reporter or Silent()
+    fitted = build_strategy(config).fit(corpus, run, resume=resume, reporter=reporter)
+    if not fitted.main_process:
+        return Result(run, {}, main_process=False)
+    decider = fit_decider(
+        config.decision, config.task, fitted.tuning, fitted.tuning_gold, fitted.support_C, corpus.taxonomy
+    )
+    model = Model(corpus.taxonomy, corpus.featurizer, fitted.scorer, decider, config, dict(fitted.facts))
+    metrics = _evaluate(model, corpus, run)
+    if metrics:
+        shown = {"micro-F1": metrics["micro"]["f1"], "macro-F1": metrics["macro"]["f1"]}
+        model.facts["metrics"] = {metrics["split"]: {name: round(value, 6) for name, value in shown.items()}}
+    save(model, run.model)
+    if metrics:
+        write_json(run.metrics, metrics)
+    return Result(run, metrics)
+
+
+def _config(config: Config | Path | str | dict[str, Any], settings: Sequence[str]) -> Config:
+    if isinstance(config, Config):
+        return config if not settings else Config.build_with(config.dump(), settings)
+    if isinstance(config, dict):
+        return Config.build_with(config, settings)
+    return Config.load(config, settings)
+
+
+def _finished(run: RunFolder, config: Config, reporter: Reporter) -> Result | None:
+    """The result of a run that is finished already; a run of another config is refused."""
+    before = read_json(run.config)
+    now = json.loads(json.dumps(config.dump()))
+    if before != now:
+        changed = ", ".join(sorted(k for k in {*before, *now} if before.get(k) != now.get(k)))
+        raise ConfigError(
+            f"differs from the run's own config in: {changed}",
+            where=str(run.config),
+            hint="resume with the config it began with",
+        )
+    if run.metrics.exists() and (run.model / "model.json").exists():
+        reporter.note(f"{run.path}: this run is finished")
+        return Result(run, read_json(run.metrics))
+    return None
+
+
+def _tell_corpus(corpus: Corpus, policy: ErrorPolicy, reporter: Reporter) -> None:
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in corpus.splits())
+    reporter.note(f"{sizes} documents; {len(corpus.taxonomy):,} categories on {corpus.taxonomy.depth} levels")
+    if policy.left_out:
+        reporter.warn(policy.message() or "")
+    for message in corpus.warnings:
+        reporter.warn(message)
+
+
+def _evaluate(model: Model, corpus: Corpus, run: RunFolder) -> dict[str, Any]:
+    name, split = ("test", corpus.test) if corpus.test is not None else ("dev", corpus.dev)
+    if split is None or split.labels is None:
+        return {}
+    evaluation, predictions, decisions = model.evaluate_split(split, split.labels)
+    _write_predictions(run.predictions, predictions, decisions, split.labels)
+    return {"split": name, **evaluation.to_json()}
+
+
+def _write_predictions(path: Path, predictions: Predictions, decisions: Decisions, gold: Ragged) -> None:
+    ids = predictions.taxonomy.ids
+    with atomic(path, "w") as file:
+        for row, answer in enumerate(answers(predictions, decisions)):
+            value = {**answer.to_json(), "gold": [ids[c] for c in gold[row]]}
+            file.write(json.dumps(value, ensure_ascii=False) + "\n")

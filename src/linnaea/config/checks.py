@@ -1,0 +1,137 @@
+"""What no part can check alone: combinations across the parts, and defaults that depend on another part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from linnaea.config.objective import BCEConfig, SoftmaxConfig
+from linnaea.config.outcome import TunedConfig
+from linnaea.config.task import InputConfig, NgramConfig, idle_inputs
+from linnaea.errors import ConfigError
+
+if TYPE_CHECKING:
+    from linnaea.config.config import Config
+
+
+def resolve(config: Config) -> Config:
+    """``config`` with the defaults that depend on other parts.
+
+    Raises:
+        ConfigError: two parts do not go together, or a key does nothing beside the others.
+    """
+    if config.training.strategy.network:
+        config = _with_loss(config)
+        _check_objective(config)
+        _check_features(config)
+    else:
+        for part in ("model", "objective"):
+            if config.given(part):
+                problem = f"does nothing under the strategy {config.training.strategy.type!r}"
+                raise ConfigError(problem, where=part, hint="leave it out")
+        config = config.model_copy(update={"input": _linear_input(config.input)})
+    _check_decision(config)
+    return _with_tuning(config)
+
+
+def _with_loss(config: Config) -> Config:
+    if config.objective.loss is not None:
+        return config
+    loss = SoftmaxConfig() if config.task.type == "multiclass" else BCEConfig()
+    return config.model_copy(update={"objective": config.objective.model_copy(update={"loss": loss})})
+
+
+def _check_objective(config: Config) -> None:
+    task, objective = config.task, config.objective
+    if objective.loss is not None and objective.loss.scores == "softmax" and task.type != "multiclass":
+        raise ConfigError(
+            f"{objective.loss.type!r} is for exactly one label, not for a {task.type} task",
+            where="objective.loss", hint='use "bce" or "focal_sigmoid"',
+        )  # fmt: skip
+    if objective.recursive_penalty > 0 and task.taxonomy is None and task.flat:
+        raise ConfigError(
+            "needs a taxonomy with edges", where="objective.recursive_penalty", hint="set task.taxonomy"
+        )
+    stopping = config.training.early_stopping
+    if stopping is not None and stopping.metric == "f1" and task.type != "binary":
+        hint = "did you mean 'micro_f1'?"
+        raise ConfigError('"f1" is for binary tasks', where="training.early_stopping.metric", hint=hint)
+
+
+def _check_features(config: Config) -> None:
+    encoder, features = config.model.encoder, config.input.features
+    if encoder.reads == "sequence":
+        idle = [f for f in features if f not in ("token", "char")]
+        if idle:
+            raise ConfigError(
+                f"the encoder {encoder.type!r} reads a sequence: it cannot use {', '.join(idle)}",
+                where="input.features", hint='the encoder "fasttext" reads bags',
+            )  # fmt: skip
+        if len(features) != 1:
+            problem = "a sequence is made of tokens or of characters, not both"
+            raise ConfigError(problem, where="input.features")
+    elif "char" in features:
+        raise ConfigError(
+            f"the encoder {encoder.type!r} reads bags, not character sequences",
+            where="input.features", hint='use "char_ngram"',
+        )  # fmt: skip
+
+
+def _check_decision(config: Config) -> None:
+    task, decision = config.task, config.decision
+    if task.type == "multiclass":
+        if decision.given("threshold"):
+            problem = "a multiclass task takes the best category: no threshold acts"
+            raise ConfigError(problem, where="decision.threshold", hint="leave it out")
+        if decision.top_k not in (None, 1):
+            problem = "a multiclass task has exactly one category a document"
+            raise ConfigError(problem, where="decision.top_k")
+    if task.flat and decision.decoding.type != "none":
+        problem = f"a {task.type} task is flat: nothing to decode"
+        raise ConfigError(problem, where="decision.decoding", hint="leave it out")
+
+
+def _with_tuning(config: Config) -> Config:
+    """Thresholds are tuned on dev for networks, out of fold for linear models, unless told."""
+    threshold = config.decision.threshold
+    if not isinstance(threshold, TunedConfig) or threshold.on is not None:
+        return config
+    on = "dev" if config.training.strategy.network else "cross"
+    if on == "dev" and threshold.given("folds"):
+        raise ConfigError('acts only with "on": "cross"', where="decision.threshold.folds")
+    threshold = threshold.model_copy(update={"on": on})
+    return config.model_copy(update={"decision": config.decision.model_copy(update={"threshold": threshold})})
+
+
+def _linear_input(part: InputConfig) -> InputConfig:
+    """What the linear strategy reads unless told: whole texts, words and a dictionary of word pairs."""
+    if "char" in part.features:
+        problem = "the linear strategy counts features, it reads no character sequence"
+        raise ConfigError(problem, where="input.features", hint='use "char_ngram"')
+    update: dict[str, Any] = {}
+    if not part.given("features"):
+        update["features"] = ["token", "ngram"]
+        update["ngram"] = NgramConfig(n=2, buckets=0, min_count=2)
+    if not part.given("max_tokens"):
+        update["max_tokens"] = None
+    return part.model_copy(update=update)
+
+
+def without_idle(value: dict[str, Any], config: Config) -> dict[str, Any]:
+    """Leave out of a dumped config what the strict checks would call idle when it is read again."""
+    if not config.training.strategy.network:
+        value["training"] = {"strategy": value["training"]["strategy"]}
+        del value["model"], value["objective"]
+    for key in idle_inputs(config.input.features):
+        value["input"].pop(key, None)
+    for key in ("ngram", "char_ngram"):
+        if value["input"].get(key, {}).get("buckets"):
+            value["input"][key].pop("min_count", None)
+    if config.data.dev is not None:
+        value["data"].pop("dev_fraction", None)
+    if config.task.flat and config.task.closure != "none":
+        value["task"].pop("closure", None)
+    if config.task.type == "multiclass":
+        value["decision"].pop("threshold", None)
+    elif value["decision"]["threshold"].get("on") == "dev":
+        value["decision"]["threshold"].pop("folds", None)
+    return value

@@ -1,0 +1,177 @@
+"""From a config file to a dictionary: JSON, paths made absolute, ``--set`` settings, plug-ins imported."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from linnaea.config.part import shown
+from linnaea.errors import ConfigError, suggest
+
+# Keys that hold paths.
+_PATHS: tuple[tuple[str, ...], ...] = (
+    ("task", "taxonomy"),
+    ("data", "train"),
+    ("data", "dev"),
+    ("data", "test"),
+    ("model", "embedder", "pretrained"),
+    ("plugins",),
+)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The object in a config file, its paths made absolute from the file's folder.
+
+    Raises:
+        ConfigError: missing, not UTF-8, not JSON, not an object, a key twice; with ``file:line`` where known.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_repeats)
+    except FileNotFoundError:
+        folder = path.parent
+        near = suggest(path.name, [p.name for p in folder.glob("*.json")]) if folder.is_dir() else None
+        raise ConfigError("no such config file", where=str(path), hint=near) from None
+    except IsADirectoryError:
+        raise ConfigError("is a folder, not a config file", where=str(path)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot read: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 (byte {error.start})", where=str(path)) from None
+    except json.JSONDecodeError as error:
+        place = f"{path}:{error.lineno}"
+        raise ConfigError(f"broken JSON: {error.msg}, column {error.colno}", where=place) from None
+    except _Repeated as error:
+        raise ConfigError(f"the key {error.args[0]!r} stands twice in one object", where=str(path)) from None
+    except RecursionError:
+        raise ConfigError("broken JSON: nested too deep", where=str(path)) from None
+    except ValueError as error:  # an integer of thousands of digits, a name that no file can have
+        raise ConfigError(f"cannot be read: {error}", where=str(path)) from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"a config is an object, not {shown(value)}", where=str(path))
+    value.pop("$schema", None)  # for editors
+    anchor(value, path.resolve().parent)
+    return value
+
+
+class _Repeated(Exception):
+    pass
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Repeated(next(name for i, name in enumerate(names) if name in names[:i]))
+    return result
+
+
+def anchor(value: dict[str, Any], folder: Path, inside: Sequence[str] = ()) -> None:
+    """Make the paths in ``value``, the object at the place ``inside``, absolute from ``folder``; in place."""
+    depth = len(inside)
+    for path in _PATHS:
+        if path[:depth] != tuple(inside) or len(path) == depth:
+            continue
+        part: Any = value
+        for step in path[depth:-1]:
+            part = part.get(step) if isinstance(part, dict) else None
+        if isinstance(part, dict) and path[-1] in part:
+            part[path[-1]] = _absolute(part[path[-1]], folder, path)
+
+
+def _absolute(value: Any, folder: Path, path: tuple[str, ...]) -> Any:
+    if isinstance(value, list):
+        return [_absolute(item, folder, path) for item in value]
+    if path == ("plugins",) and not str(value).endswith(".py"):
+        return value  # the name of a module
+    if isinstance(value, Path) or (isinstance(value, str) and value not in ("", "-")):
+        try:
+            return str((folder / Path(value).expanduser()).resolve())
+        except (ValueError, RuntimeError, OSError) as error:
+            raise ConfigError(f"{value!r} is no path: {error}", where=".".join(path)) from None
+    return value
+
+
+def apply(value: dict[str, Any], setting: str) -> None:
+    """Put one ``a.b=value`` into the config: JSON, else a string; an object replaces.
+
+    Paths in the value are relative to the current folder.
+
+    Raises:
+        ConfigError: not KEY=VALUE, or the key leads through something that is no object.
+    """
+    name, equals, text = setting.partition("=")
+    steps = name.split(".")
+    if not equals or not all(steps):
+        raise ConfigError(f"expected KEY=VALUE, got {setting!r}", where="--set")
+    item = _parse(text, name)
+    part = value
+    for i, step in enumerate(steps[:-1]):
+        inner = part.setdefault(step, {})
+        if isinstance(inner, str):
+            # A part in its short form, "encoder": "textcnn", gains settings.
+            inner = part[step] = {"type": inner}
+        if not isinstance(inner, dict):
+            at = ".".join(steps[: i + 1])
+            raise ConfigError(f"cannot set {name!r}: {at} is {shown(inner)}", where="--set")
+        part = inner
+    part[steps[-1]] = item
+    if tuple(steps) in _PATHS:
+        part[steps[-1]] = _absolute(item, Path.cwd(), tuple(steps))
+    elif isinstance(item, dict):
+        anchor(item, Path.cwd(), steps)
+
+
+def _parse(text: str, name: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_no_repeats)
+    except _Repeated as error:
+        raise ConfigError(f"the key {error.args[0]!r} stands twice in {name!r}", where="--set") from None
+    except (ValueError, RecursionError):
+        return text
+
+
+def load_plugin(name: str, folder: Path | None = None) -> None:
+    """Import a plug-in: an import name, or a ``.py`` file relative to ``folder`` (default: the current one).
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    place = f"plugins ({name})"
+    try:
+        if name.endswith(".py"):
+            _load_file(((folder or Path.cwd()) / name).resolve(), place)
+        else:
+            if folder is not None and str(folder) not in sys.path:
+                sys.path.append(str(folder))
+            importlib.import_module(name)
+    except ConfigError as error:
+        raise ConfigError(error.message, where=error.where or place, hint=error.hint) from None
+    except Exception as error:
+        problem = f"cannot be imported: {type(error).__name__}: {error}"
+        raise ConfigError(problem, where=place) from error
+
+
+def _load_file(path: Path, place: str) -> None:
+    if not path.is_file():
+        near = (
+            suggest(path.name, [p.name for p in path.parent.glob("*.py")]) if path.parent.is_dir() else None
+        )
+        raise ConfigError("no such file", where=place, hint=near)
+    module = f"linnaea_plugin_{path.stem}"
+    if getattr(sys.modules.get(module), "__file__", None) == str(path):
+        return
+    spec = importlib.util.spec_from_file_location(module, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError("is no Python file", where=place)
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[module] = loaded
+    try:
+        spec.loader.exec_module(loaded)
+    except BaseException:
+        del sys.modules[module]  # a half loaded plug-in must not pass for a loaded one
+        raise

@@ -1,0 +1,186 @@
+"""Evaluate: predictions, decisions and gold in, all of ``metrics.json`` out; and the few numbers that
+training watches.
+
+Shape letters: N documents, C categories, L levels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from linnaea.config.outcome import EvaluationConfig
+from linnaea.decision.decider import Decider
+from linnaea.decision.decoding import Closure, violations
+from linnaea.decision.predictions import Decisions, Predictions
+from linnaea.errors import UsageError, suggest
+from linnaea.metrics.counts import Counts, Rates, hierarchical, level_rows, row_blocks
+from linnaea.metrics.ranking import AveragePrecision, average_precision, macro_average_precision, ranking
+from linnaea.ragged import Ragged
+from linnaea.taxonomy.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a set of decisions is worth.
+
+    Attributes:
+        counts: of decisions as they are, against gold as it is.
+        hierarchical: of both sides closed under ancestors.
+        ranking: by name, as in ``metrics.json``.
+        violations_N: int64, contradictions of the taxonomy in each document.
+        thresholds_C: float64; +inf: never decided.
+    """
+
+    taxonomy: Taxonomy
+    counts: Counts
+    hierarchical: Rates
+    ranking: dict[str, float]
+    average_precision: AveragePrecision
+    violations_N: np.ndarray
+    thresholds_C: np.ndarray
+
+    def level_table(self) -> list[dict[str, float]]:
+        """One row a level: level, categories, support, micro precision, recall, F1, macro and present F1."""
+        return level_rows(self.counts, self.taxonomy)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``metrics.json``; all finite."""
+        counts, keys = self.counts, ("level", "categories", "micro_f1", "macro_f1")
+        areas = asdict(self.average_precision)
+        if not areas["kept"]:
+            del areas["kept"]
+        return {
+            "documents": len(counts.gold_N),
+            "micro": asdict(counts.micro()),
+            "macro": asdict(counts.macro()),
+            "samples": {"f1": counts.samples_f1()},
+            "subset_accuracy": counts.subset_accuracy(),
+            "hamming_loss": counts.hamming_loss(),
+            "hierarchical": asdict(self.hierarchical),
+            "levels": [{key: row[key] for key in keys} for row in self.level_table()],
+            "ranking": dict(self.ranking),
+            "average_precision": areas,
+            "coherence": {
+                "documents_with_violations": int((self.violations_N > 0).sum()),
+                "violations": int(self.violations_N.sum()),
+            },
+            "categories": self._categories(),
+        }
+
+    def _categories(self) -> list[dict[str, Any]]:
+        counts = self.counts
+        columns = (counts.gold_C, counts.precision_C, counts.recall_C, counts.f1_C, self.thresholds_C)
+        values = zip(self.taxonomy.ids, *(column.tolist() for column in columns), strict=True)
+        names = ("id", "support", "precision", "recall", "f1", "threshold")
+        rows = [dict(zip(names, row, strict=True)) for row in values]
+        for row in rows:
+            row["threshold"] = None if math.isinf(row["threshold"]) else row["threshold"]
+        return rows
+
+
+def evaluate(
+    predictions: Predictions,
+    decisions: Decisions,
+    gold: Ragged,
+    config: EvaluationConfig | None = None,
+    *,
+    closure: Closure = "ancestors",
+) -> Evaluation:
+    """All measures.
+
+    Args:
+        gold: columns of each document, closed as the task says, without repeats.
+        config: which ranks; None: the defaults.
+        closure: of the task: under ``path`` one parent makes a category coherent.
+
+    Raises:
+        UsageError: predictions, decisions and gold are not of the same documents.
+    """
+    if not len(predictions) == len(decisions.chosen) == len(gold):
+        raise UsageError(
+            f"scores of {len(predictions)} documents, decisions for {len(decisions.chosen)}, "
+            f"labels of {len(gold)}: cannot be compared"
+        )
+    taxonomy, ranks = predictions.taxonomy, (config or EvaluationConfig()).ranks
+    areas = average_precision(predictions, gold)  # first: it refuses scores that are not numbers
+    return Evaluation(
+        taxonomy,
+        Counts.of(decisions.chosen, gold, len(taxonomy)),
+        hierarchical(decisions.chosen, gold, taxonomy),
+        ranking(predictions, gold, ranks),
+        areas,
+        _violations(decisions.chosen, taxonomy, closure),
+        decisions.thresholds_C,
+    )
+
+
+def _violations(chosen: Ragged, taxonomy: Taxonomy, closure: Closure) -> np.ndarray:
+    violations_N = np.zeros(len(chosen), dtype=np.int64)
+    for rows, (part,) in row_blocks(chosen):
+        violations_N[rows] = violations(part, taxonomy, closure)
+    return violations_N
+
+
+class _Watched:
+    """The measures that training may ask for, each made when asked for."""
+
+    def __init__(self, predictions: Predictions, gold: Ragged, threshold: float | None) -> None:
+        self.predictions, self.gold, self.threshold = predictions, gold, threshold
+        self.taxonomy = predictions.taxonomy
+
+    @cached_property
+    def chosen(self) -> Ragged:
+        thresholds_C = np.full(len(self.taxonomy), 0.0 if self.threshold is None else self.threshold)
+        choice: Any = "best" if self.threshold is None else "thresholds"
+        return Decider(self.taxonomy, thresholds_C, choice=choice).decide(self.predictions).chosen
+
+    @cached_property
+    def counts(self) -> Counts:
+        return Counts.of(self.chosen, self.gold, len(self.taxonomy))
+
+
+MEASURES: dict[str, Callable[[_Watched], float]] = {
+    "micro_f1": lambda w: w.counts.micro().f1,
+    "macro_f1": lambda w: w.counts.macro().f1,
+    "both_f1": lambda w: (w.counts.micro().f1 + w.counts.macro().f1) / 2,
+    "hierarchical_f1": lambda w: hierarchical(w.chosen, w.gold, w.taxonomy).f1,
+    "samples_f1": lambda w: w.counts.samples_f1(),
+    "average_precision": lambda w: macro_average_precision(w.predictions, w.gold),
+    "f1": lambda w: w.counts.micro().f1,
+}
+
+
+def training_metrics(
+    predictions: Predictions,
+    gold: Ragged,
+    threshold: float | None = 0.5,
+    *,
+    names: Iterable[str] | None = None,
+) -> dict[str, float]:
+    """The numbers that early stopping and search go by.
+
+    Args:
+        threshold: the same for all categories; None: the one best category of each document (multiclass).
+        names: which; None: all but ``average_precision`` (the macro mean), which sorts all scores. ``f1``, of
+            the one category of a binary task, is among all only where there is one category.
+
+    Raises:
+        UsageError: an unknown name, or ``f1`` with several categories.
+    """
+    columns = len(predictions.taxonomy)
+    if names is None:
+        names = [name for name in MEASURES if name != "average_precision" and (name != "f1" or columns == 1)]
+    watched, values = _Watched(predictions, gold, threshold), {}
+    for name in names:
+        if name not in MEASURES:
+            raise UsageError(f"there is no metric {name!r}", hint=suggest(name, MEASURES))
+        if name == "f1" and columns != 1:
+            raise UsageError(f'"f1" is for binary tasks, not for {columns} categories', hint="use micro_f1")
+        values[name] = MEASURES[name](watched)
+    return values

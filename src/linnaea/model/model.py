@@ -1,0 +1,189 @@
+"""Model: all that is shipped: taxonomy, featurizer, scorer, decider. Documents in, answers out.
+
+Shape letters: N documents, C categories.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from linnaea.config.config import Config
+from linnaea.corpus.document import Document
+from linnaea.corpus.readers import documents_from
+from linnaea.decision.decider import Decider
+from linnaea.decision.predictions import Decisions, Predictions
+from linnaea.errors import UsageError
+from linnaea.metrics.evaluate import Evaluation, evaluate
+from linnaea.model.answer import Answer, ScoredCategory
+from linnaea.ragged import Ragged
+from linnaea.strategies.base import Scorer
+from linnaea.taxonomy.taxonomy import Taxonomy
+from linnaea.text.featurizer import Featurizer
+from linnaea.text.gold import gold_labels
+from linnaea.text.store import Split
+
+CHUNK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained classifier.
+
+    Attributes:
+        config: the parts of the training's config that act here (task, input, model, decision).
+        facts: numbers about the training, for the card.
+    """
+
+    taxonomy: Taxonomy
+    featurizer: Featurizer
+    scorer: Scorer
+    decider: Decider
+    config: Config
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def predict(
+        self,
+        documents: Iterable[Any],
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        all_scores: bool = False,
+    ) -> Iterator[Answer]:
+        """Decide for each document, in order, reading the input in chunks of 4,096.
+
+        Args:
+            documents: strings, dictionaries, ``Document`` s, a pandas column or an Arrow table; labels are not needed.
+            top_k: at most so many categories a document.
+            threshold: in place of the model's own thresholds.
+            all_scores: every category with its score, decided or not.
+
+        Raises:
+            UsageError: ``top_k`` below 1 or ``threshold`` outside [0, 1].
+        """
+        decider = self.decider_with(top_k, threshold)
+        stream = iter(self._documents(documents))
+        while chunk := list(itertools.islice(stream, CHUNK)):
+            yield from self.answer(self.featurizer.encode(chunk), decider, all_scores=all_scores)
+
+    def answer(
+        self, split: Split, decider: Decider | None = None, *, all_scores: bool = False
+    ) -> Iterator[Answer]:
+        """Answers for documents that are encoded already."""
+        predictions = self.scorer.score(split)
+        decisions = (decider or self.decider).decide(predictions)
+        return answers(predictions, decisions, all_scores=all_scores)
+
+    def scores(self, documents: Iterable[Any]) -> np.ndarray:
+        """``[N, C]`` float32 scores, columns as ``taxonomy.ids``."""
+        chunks = []
+        stream = iter(self._documents(documents))
+        while chunk := list(itertools.islice(stream, CHUNK)):
+            chunks.append(
+                np.concatenate([b for _, b in self.scorer.score(self.featurizer.encode(chunk)).blocks()])
+            )
+        return np.concatenate(chunks) if chunks else np.zeros((0, len(self.taxonomy)), dtype=np.float32)
+
+    def evaluate(self, documents: Iterable[Any], labels: Iterable[Sequence[str]] | None = None) -> Evaluation:
+        """Score the model on labelled documents.
+
+        Raises:
+            DataError: a document without labels, or a label that is not in the taxonomy.
+        """
+        chosen = list(documents_from(documents, self.config.data, labels=labels, need_labels=True))
+        gold = gold_labels(chosen, self.taxonomy, self.config.task)
+        return self.evaluate_split(self.featurizer.encode(chosen), gold)[0]
+
+    def evaluate_split(self, split: Split, gold: Ragged) -> tuple[Evaluation, Predictions, Decisions]:
+        """The same for documents that are encoded already; ``gold`` holds taxonomy columns, closed."""
+        predictions = self.scorer.score(split, keep=self.config.evaluation.keep)
+        decisions = self.decider.decide(predictions)
+        return self._measured(predictions, decisions, gold), predictions, decisions
+
+    def _measured(self, predictions: Predictions, decisions: Decisions, gold: Ragged) -> Evaluation:
+        config = self.config
+        return evaluate(predictions, decisions, gold, config.evaluation, closure=config.task.gold_closure)
+
+    def decider_with(self, top_k: int | None = None, threshold: float | None = None) -> Decider:
+        """The model's decider, or one with another cap or threshold."""
+        decider = self.decider
+        if top_k is not None:
+            if top_k < 1:
+                raise UsageError(f"must be 1 or more, not {top_k}", where="top_k")
+            decider = replace(decider, top_k=top_k)
+        if threshold is not None:
+            if not 0 <= threshold <= 1:
+                raise UsageError(f"must lie in [0, 1], not {threshold}", where="threshold")
+            never = np.isinf(decider.thresholds_C)
+            decider = replace(decider, thresholds_C=np.where(never, np.inf, threshold))
+        return decider
+
+    def save(self, path: Path | str) -> None:
+        """Write the model folder (safetensors and JSON)."""
+        from linnaea.model.folder import save
+
+        save(self, path)
+
+    def _documents(self, documents: Iterable[Any]) -> Iterable[Document]:
+        if isinstance(documents, str):
+            raise UsageError(
+                "expected many documents, got one string", where="predict", hint="put it in a list"
+            )
+        return documents_from(documents, self.config.data)
+
+
+def answers(predictions: Predictions, decisions: Decisions, *, all_scores: bool = False) -> Iterator[Answer]:
+    """Answers, best score first; ties in the order of columns."""
+    taxonomy = predictions.taxonomy
+    facts = _facts(taxonomy)
+    if all_scores:
+        for rows, block in predictions.blocks():
+            for row, scores_C in zip(range(rows.start, rows.stop), block, strict=True):
+                chosen = dict(zip(decisions.chosen[row].tolist(), _row(decisions, row), strict=True))
+                shown = [chosen.get(c, round(float(s), 6)) for c, s in enumerate(scores_C)]
+                order = np.argsort(-np.array(shown), kind="stable").tolist()
+                categories = tuple(facts[c].scored(shown[c], decided=c in chosen) for c in order)
+                yield Answer(predictions.ids[row], categories, complete=True)
+        return
+    for row, name in enumerate(predictions.ids):
+        pairs = zip(decisions.chosen[row].tolist(), _row(decisions, row), strict=True)
+        ranked = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+        yield Answer(name, tuple(facts[c].scored(score) for c, score in ranked))
+
+
+def _row(decisions: Decisions, row: int) -> list[float]:
+    start, stop = decisions.chosen.offsets_N1[row], decisions.chosen.offsets_N1[row + 1]
+    # Six decimals: float32's own noise is not shown as if it were information.
+    return [round(float(score), 6) for score in decisions.scores[start:stop]]
+
+
+class _Shown(NamedTuple):
+    """What is printed of a category, whatever its score."""
+
+    id: str
+    name: str
+    path: str
+    paths: tuple[str, ...]
+
+    def scored(self, score: float, *, decided: bool = True) -> ScoredCategory:
+        return ScoredCategory(self.id, self.name, self.path, score, self.paths, decided)
+
+
+@functools.lru_cache(maxsize=4)
+def _facts(taxonomy: Taxonomy) -> list[_Shown]:
+    facts = []
+    for column in range(len(taxonomy)):
+        paths = tuple(taxonomy.paths(column)) if _several(taxonomy, column) else ()
+        facts.append(_Shown(taxonomy.ids[column], taxonomy.names[column], taxonomy.path(column), paths))
+    return facts
+
+
+def _several(taxonomy: Taxonomy, column: int) -> bool:
+    """Whether it or an ancestor has several parents, so that several ways lead here."""
+    return any(len(taxonomy.parents[int(a)]) > 1 for a in taxonomy.ancestors[column])

@@ -1,0 +1,55 @@
+"""build_network: settings and sizes to a Network.
+
+Importing this module registers the built-in embedders, encoders and heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from linnaea.config.heads import ModelConfig
+from linnaea.config.registry import embedders, encoders, heads
+from linnaea.errors import ConfigError
+from linnaea.nn.embedders import lookup
+from linnaea.nn.encoders import fasttext, textcnn
+from linnaea.nn.heads import linear
+from linnaea.nn.network import Embedder, Encoder, Head, Network, Sizes
+
+
+def build_network(
+    config: ModelConfig, features: Sequence[str], sizes: Sizes, sparse: bool = False,
+    scores: Literal["sigmoid", "softmax"] = "sigmoid",
+) -> Network:  # fmt: skip
+    """A network with fresh weights from torch's global generator, on the CPU in float32.
+
+    Args:
+        config: embedder, encoder, head.
+        features: ``input.features``. A sequence is of tokens, or of characters under ["char"]; bags are of
+            all.
+        sizes: rows of the tables, the taxonomy, support.
+        sparse: row-wise gradients of embedding tables.
+        scores: how logits will become scores; the initial bias depends on it.
+
+    Raises:
+        ConfigError: ``sizes`` knows no such feature.
+    """
+    reads = config.encoder.reads
+    tables = list(features) if reads == "bags" else ["character" if "char" in features else "token"]
+    for name in tables:
+        if name not in sizes.features:
+            known = ", ".join(sizes.features) or "none"
+            raise ConfigError(
+                f"the input has no feature {name!r}", where="input.features", hint=f"known: {known}"
+            )
+    embedder: Embedder = embedders.build(
+        config.embedder, features=tables, sizes=sizes, reads=reads, sparse=sparse
+    )
+    encoder: Encoder = encoders.build(config.encoder, input_dim=embedder.output_dim)
+    head: Head = heads.build(
+        config.head, input_dim=encoder.output_dim, state_dim=encoder.state_dim, sizes=sizes, scores=scores
+    )
+    return Network(embedder, encoder, head)
+
+
+__all__ = ["build_network", "fasttext", "linear", "lookup", "textcnn"]

@@ -1,0 +1,62 @@
+"""The linear head: one weight row and bias a category.
+
+Dropout acts on the document vector, never on logits. With ``"bias": "prior"`` every bias starts at the
+log-odds of the category's share of train (at its log share under a softmax), so rare categories need not
+unlearn a score of one half.
+
+Shape letters: B documents, D encoded, C categories.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from linnaea.config.heads import LinearHeadConfig
+from linnaea.config.registry import heads
+from linnaea.nn.network import Encoded, Head, HeadOutput, Sizes
+
+
+def prior_bias(support_C: np.ndarray, documents: int, scores: Literal["sigmoid", "softmax"]) -> np.ndarray:
+    """``[C]`` float64: log-odds (softmax: log) of (support + ½) / (documents + 1), always finite."""
+    share_C = (np.asarray(support_C, dtype=np.float64) + 0.5) / (documents + 1)
+    logs_C: np.ndarray = np.log(share_C) - (np.log1p(-share_C) if scores == "sigmoid" else 0.0)
+    return logs_C
+
+
+@heads.register("linear")
+class LinearHead(Head):
+    """``logits = dropout(pooled) @ weightᵀ + bias``.
+
+    Args:
+        config: the settings.
+        input_dim: D.
+        sizes: the taxonomy (for C) and the support (for the prior).
+        scores: how logits become scores.
+        state_dim: width of token states, which this head leaves unread.
+    """
+
+    def __init__(
+        self, config: LinearHeadConfig, *, input_dim: int, sizes: Sizes,
+        scores: Literal["sigmoid", "softmax"] = "sigmoid", state_dim: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+        self.linear = nn.Linear(input_dim, len(sizes.taxonomy))
+        with torch.no_grad():
+            if config.bias == "prior":
+                self.linear.bias.copy_(torch.from_numpy(prior_bias(sizes.support_C, sizes.documents, scores)))
+            else:
+                self.linear.bias.zero_()
+
+    def forward(self, encoded: Encoded) -> HeadOutput:
+        return HeadOutput(self.linear(self.dropout(encoded.pooled_BD)))
+
+    def category_rows(self) -> list[Tensor]:
+        return [self.linear.weight]
+
+    def bias_C(self) -> Tensor:
+        return self.linear.bias

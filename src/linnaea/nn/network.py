@@ -1,0 +1,122 @@
+"""Network = embedder, encoder, head as siblings; the values that pass between them.
+
+JSON keys = attribute names = prefixes of the weights' names. The network returns logits; objective and device
+belong to the training loop.
+
+Shape letters: B documents, T tokens, S token states, E embedding, D encoded, C categories.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from linnaea.nn.batch import Batch
+from linnaea.taxonomy.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes that settings never write: read off the data.
+
+    Attributes:
+        features: rows of each feature's table: "token" or "character" for the sequence, "ngram",
+            "char_ngram", "keyword", "topic" for bags. Id 0 is padding, 1 the unknown token, for token and
+            character; tables of other features have no reserved rows.
+        support_C: documents of train in each category.
+        documents: documents of train.
+    """
+
+    features: dict[str, int]
+    taxonomy: Taxonomy
+    support_C: np.ndarray
+    documents: int
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Vectors of a sequence; under encoders that read bags ``[B, 1, E]``, masked for empty documents."""
+
+    vectors_BTE: Tensor
+    mask_BT: Tensor
+    ids_BT: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A document vector, and token states where the encoder gives them (S may be shorter than T)."""
+
+    pooled_BD: Tensor
+    states_BSD: Tensor | None = None
+    mask_BS: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class HeadOutput:
+    """Logits of all categories; ``local_BC`` are further logits of heads that have two readings (HMCN)."""
+
+    logits_BC: Tensor
+    local_BC: Tensor | None = None
+
+
+class Embedder(nn.Module):
+    """Batch -> Embedded. ``output_dim`` is E."""
+
+    output_dim: int
+
+    def forward(self, batch: Batch) -> Embedded:
+        raise NotImplementedError
+
+
+class Encoder(nn.Module):
+    """Embedded -> Encoded. ``output_dim`` is D; ``state_dim`` the width of token states, None without."""
+
+    output_dim: int
+    state_dim: int | None = None
+
+    def forward(self, embedded: Embedded) -> Encoded:
+        raise NotImplementedError
+
+
+class SequenceEncoder(Encoder):
+    """The usual encoder: one method over vectors and mask.
+
+    An empty document (mask all False) gives the zero vector; numbers never depend on padding or neighbours.
+    """
+
+    def encode(self, vectors_BTE: Tensor, mask_BT: Tensor) -> Encoded:
+        raise NotImplementedError
+
+    def forward(self, embedded: Embedded) -> Encoded:
+        return self.encode(embedded.vectors_BTE, embedded.mask_BT)
+
+
+class Head(nn.Module):
+    """Encoded -> HeadOutput."""
+
+    def forward(self, encoded: Encoded) -> HeadOutput:
+        raise NotImplementedError
+
+    def category_rows(self) -> list[Tensor]:
+        """Parameters with one row a category, ``[C, ...]``: regularisation ties them, growth copies them."""
+        raise NotImplementedError
+
+    def bias_C(self) -> Tensor | None:
+        """The bias over categories, for folding corrections of the prior; None where there is none."""
+        return None
+
+
+class Network(nn.Module):
+    """What is trained and shipped."""
+
+    def __init__(self, embedder: Embedder | None, encoder: Encoder, head: Head) -> None:
+        super().__init__()
+        self.embedder, self.encoder, self.head = embedder, encoder, head
+
+    def forward(self, batch: Batch) -> HeadOutput:
+        """Logits of ``batch``."""
+        source: Any = batch if self.embedder is None else self.embedder(batch)
+        return self.head(self.encoder(source))  # type: ignore[no-any-return]

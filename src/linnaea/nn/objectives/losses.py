@@ -1,0 +1,110 @@
+"""Losses: logits and labels to one number a document.
+
+Sigmoid losses are means over categories (NeuralClassifier's scale: with a mean over documents, a mean over
+B·C); softmax losses read exactly one label a document. A class weight multiplies the positive term of its
+category and nothing is divided by it, so that under cross-entropy it shifts the best logit by ln w, which can
+be taken back in the bias. All are computed by log-sigmoid and log-softmax and stay finite for every finite
+logit.
+
+Focal loss: Lin et al. 2017 (https://arxiv.org/abs/1708.02002); there over the number of positives, here a
+mean.
+
+Shape letters: B documents, C categories.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from linnaea.config.objective import FocalSigmoidConfig, FocalSoftmaxConfig, LossConfig
+from linnaea.config.registry import losses
+from linnaea.nn.batch import Bag
+
+
+class Loss(nn.Module):
+    """``(logits_BC, labels, weights_C or None) -> loss_B``; the objective sums over documents."""
+
+    def __init__(self, config: LossConfig) -> None:
+        super().__init__()
+
+    def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+
+@losses.register("bce")
+class BCE(Loss):
+    """−w y ln p − (1 − y) ln(1 − p), mean over categories."""
+
+    def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
+        target_BC = labels.dense(logits_BC.shape[1], logits_BC.dtype)
+        loss_BC = functional.binary_cross_entropy_with_logits(
+            logits_BC, target_BC, pos_weight=weights_C, reduction="none"
+        )
+        return loss_BC.mean(1)
+
+
+@losses.register("focal_sigmoid")
+class FocalSigmoid(Loss):
+    """−α_t (1 − p_t)^γ ln p_t, mean over categories; α_t is α for positives, 1 − α for negatives."""
+
+    def __init__(self, config: FocalSigmoidConfig) -> None:
+        super().__init__(config)
+        self.alpha, self.gamma = config.alpha, config.gamma
+
+    def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
+        target_BC = labels.dense(logits_BC.shape[1], logits_BC.dtype)
+        margin_BC = logits_BC * (2 * target_BC - 1)  # the logit of p_t
+        loss_BC = -torch.exp(self.gamma * functional.logsigmoid(-margin_BC)) * functional.logsigmoid(
+            margin_BC
+        )
+        if self.alpha is not None:
+            loss_BC = loss_BC * (self.alpha * target_BC + (1 - self.alpha) * (1 - target_BC))
+        if weights_C is not None:
+            loss_BC = loss_BC * torch.where(target_BC > 0, weights_C, 1.0)
+        return loss_BC.mean(1)
+
+
+@losses.register("softmax")
+class Softmax(Loss):
+    """−w_y ln p_y."""
+
+    def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
+        target_B = single_labels(labels)
+        return _weighted(functional.cross_entropy(logits_BC, target_B, reduction="none"), target_B, weights_C)
+
+
+@losses.register("focal_softmax")
+class FocalSoftmax(Loss):
+    """−w_y (1 − p_y)^γ ln p_y."""
+
+    def __init__(self, config: FocalSoftmaxConfig) -> None:
+        super().__init__(config)
+        self.gamma = config.gamma
+
+    def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
+        target_B = single_labels(labels)
+        log_p_BC = functional.log_softmax(logits_BC, dim=1)
+        # ln(1 - p_y) off the other categories, since 1 - p_y itself loses all its digits near 1.
+        lowest = torch.finfo(log_p_BC.dtype).min
+        log_rest_B = log_p_BC.scatter(1, target_B[:, None], lowest).logsumexp(1)
+        log_p_B = log_p_BC.gather(1, target_B[:, None])[:, 0]
+        return _weighted(-torch.exp(self.gamma * log_rest_B) * log_p_B, target_B, weights_C)
+
+
+def single_labels(labels: Bag) -> Tensor:
+    """``[B]``: the one column of each document.
+
+    Raises:
+        ValueError: there are not as many labels as documents.
+    """
+    if len(labels.values) != len(labels):
+        raise ValueError(
+            f"a softmax loss reads exactly one label a document, not {len(labels.values)} of {len(labels)}"
+        )
+    return labels.values
+
+
+def _weighted(loss_B: Tensor, target_B: Tensor, weights_C: Tensor | None) -> Tensor:
+    return loss_B if weights_C is None else loss_B * weights_C[target_B]

@@ -1,0 +1,79 @@
+"""Tensors: weights of a model as a safetensors file, checked when read. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from linnaea.errors import ModelError, RunError
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Write ``tensors`` to a file in a model folder, which as a whole appears or does not.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written.
+    """
+    # numpy's ascontiguousarray makes a number of no dimension one of one.
+    dense = {n: t if t.flags.c_contiguous else np.ascontiguousarray(t) for n, t in tensors.items()}
+    try:
+        save_file(dense, path)
+    except (SafetensorError, OSError) as bad:
+        raise RunError(f"cannot write: {bad}", where=str(path)) from bad
+
+
+class Tensors:
+    """The tensors of a file, taken out one by one."""
+
+    def __init__(self, path: Path, tensors: dict[str, np.ndarray]) -> None:
+        self.path, self._left = path, tensors
+
+    def error(self, problem: str) -> ModelError:
+        """An error about this file."""
+        return ModelError(problem, where=str(self.path))
+
+    def take(self, name: str, dtype: np.dtype | type, shape: tuple[int | None, ...]) -> np.ndarray:
+        """The tensor ``name``; None in ``shape`` stands for any length.
+
+        Raises:
+            ModelError: missing, of another type or shape, or not finite.
+        """
+        tensor = self._left.pop(name, None)
+        if tensor is None:
+            raise self.error(f"holds no tensor {name!r}")
+        found = tensor.shape
+        fits = len(shape) == len(found) and all(n in (None, m) for n, m in zip(shape, found, strict=True))
+        if tensor.dtype != dtype or not fits:
+            wanted = "x".join("?" if n is None else str(n) for n in shape)
+            had = "x".join(map(str, found))
+            raise self.error(f"{name} is {tensor.dtype} {had}, not {np.dtype(dtype)} {wanted}")
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise self.error(f"{name} is not finite")
+        return tensor
+
+    def end(self) -> None:
+        """Check that nothing is left over.
+
+        Raises:
+            ModelError: there are tensors that nobody asked for.
+        """
+        if self._left:
+            raise self.error(f"holds unknown tensors: {', '.join(sorted(self._left)[:5])}")
+
+
+def read_tensors(path: Path) -> Tensors:
+    """Read a safetensors file.
+
+    Raises:
+        ModelError: missing, truncated or not of this format.
+    """
+    try:
+        return Tensors(path, load_file(path))
+    except FileNotFoundError:
+        raise ModelError("no such file", where=str(path)) from None
+    except (SafetensorError, OSError, ValueError, KeyError) as bad:
+        raise ModelError(f"cannot be read as safetensors: {bad}", where=str(path)) from None

@@ -1,0 +1,180 @@
+"""Trainer: one training of a network: shapes, word vectors, objective, loop, dev measure; a scorer comes out.
+
+Shape letters: C categories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from linnaea.config.config import Config
+from linnaea.config.outcome import FixedConfig
+from linnaea.config.training import TrainingConfig
+from linnaea.errors import ConfigError
+from linnaea.metrics.evaluate import training_metrics
+from linnaea.nn.build import build_network
+from linnaea.nn.network import Network, Sizes
+from linnaea.nn.objectives.objective import Objective, fold_class_weights
+from linnaea.strategies.base import Hears, ScoreSheet
+from linnaea.strategies.network import NetworkScorer
+from linnaea.text.vectors import read_vectors
+from linnaea.training.history import History, Listener
+from linnaea.training.loader import Loader
+from linnaea.training.loop import Measure, fit
+from linnaea.training.optimizers import ids_per_batch, sparse_gradients
+
+if TYPE_CHECKING:
+    from linnaea.text.store import Corpus, Split
+
+SAMPLE = 512  # documents whose features are counted to foresee the size of a batch
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One training: documents to learn from, documents to judge epochs by, where checkpoints go."""
+
+    train: Split
+    dev: Split | None
+    folder: Path
+    training: TrainingConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The network of the best epoch, as a scorer."""
+
+    scorer: NetworkScorer
+    history: History
+    support_C: np.ndarray
+
+
+class Trainer:
+    """Trains networks of one config on documents of one corpus."""
+
+    def __init__(self, config: Config, corpus: Corpus, fabric: Fabric, reporter: Hears) -> None:
+        self.config, self.fabric, self.reporter = config, fabric, reporter
+        self.taxonomy, self.featurizer = corpus.taxonomy, corpus.featurizer
+
+    def train(self, job: Job, listeners: Sequence[Listener], resume: bool) -> Trained:
+        """Build, train, and take the shift of class weights out of the logits."""
+        if job.train.labels is None:
+            raise ConfigError("the documents to train on have no labels", where="data.train")
+        config, train = self.config, job.train
+        support_C = job.train.labels.counts(len(self.taxonomy))
+        network = self._network(train, support_C)
+        objective = Objective(config.objective, self.taxonomy, support_C, len(train))
+        if objective.weights_C is not None and network.head.bias_C() is None:
+            place = "objective.class_weights"
+            raise ConfigError("this head has no bias from which weights could be taken back", where=place)
+        scorer = NetworkScorer.of(config, self.taxonomy, network)
+        dev = job.dev if job.dev is not None and len(job.dev) else None
+        history = fit(
+            network,
+            objective,
+            Loader(train, scorer.features, scorer.reads, job.training, config.run.seed),
+            None if dev is None else self._measure(scorer, objective, dev),
+            job.training,
+            config.run,
+            job.folder,
+            listeners=listeners,
+            resume=resume,
+            identity=self._identity(),
+            freeze_epochs=getattr(config.model.embedder, "freeze_epochs", 0),
+            fabric=self.fabric,
+        )
+        if objective.weights_C is not None:
+            fold_class_weights(network, objective.weights_C)
+            scorer.shift_C = None
+        return Trained(scorer, history, support_C)
+
+    def _network(self, train: Split, support_C: np.ndarray) -> Network:
+        config = self.config
+        loss = config.objective.loss
+        assert loss is not None  # a resolved config has one
+        sizes = Sizes(dict(self.featurizer.sizes), self.taxonomy, support_C, len(train))
+        torch.manual_seed(config.run.seed)
+        network = build_network(
+            config.model, config.input.features, sizes, sparse=self._sparse(train), scores=loss.scores
+        )
+        if self._vectors is not None:
+            network.embedder.fill(*self._vectors)  # type: ignore[union-attr, operator]
+        return network
+
+    def _sparse(self, train: Split) -> bool:
+        """Whether a table is so large that a batch touches little of it."""
+        config = self.config
+        dimension = getattr(config.model.embedder, "dimension", None)
+        if dimension is None:
+            return False
+        rows = np.arange(min(SAMPLE, len(train)))
+        for feature in config.input.features:
+            if config.model.encoder.reads == "sequence":
+                table = "character" if feature == "char" else "token"
+                lengths = train.sequence(rows).lengths_N
+            else:
+                table, lengths = feature, train.bag(feature, rows).lengths_N
+            touched = ids_per_batch(float(lengths.mean()) if len(lengths) else 0.0, config.training)
+            size = self.featurizer.sizes[table]
+            if sparse_gradients(config.training.sparse_gradients, size, dimension, touched):
+                return True
+        return False
+
+    def _measure(self, scorer: NetworkScorer, objective: Objective, dev: Split) -> Measure:
+        """Dev loss and metrics of the network as it would be shipped, decided at the fixed threshold."""
+        assert dev.labels is not None
+        gold, config = dev.labels, self.config
+        threshold = config.decision.threshold
+        at = threshold.value if isinstance(threshold, FixedConfig) else 0.5
+        stopping = config.training.early_stopping
+        slow = [stopping.metric] if stopping is not None and stopping.metric == "average_precision" else []
+
+        @torch.no_grad()
+        def measure(network: nn.Module) -> Mapping[str, float]:
+            if objective.weights_C is not None:
+                scorer.shift_C = objective.weights_C.log()
+            sheet = ScoreSheet(len(dev), len(self.taxonomy), config.evaluation.keep)
+            loss = torch.zeros((), dtype=torch.float32, device=scorer.device)
+            for batch, output in scorer.outputs(dev):
+                loss += objective(output, batch, scorer.network, len(dev))
+                sheet.put(batch.rows_B.cpu().numpy(), scorer.scores_of(output))
+            predictions = sheet.predictions(dev.ids, self.taxonomy)
+            chosen = None if config.task.type == "multiclass" else at
+            values = training_metrics(predictions, gold, chosen)
+            values |= training_metrics(predictions, gold, chosen, names=slow)
+            return {"loss": float(loss), **values}
+
+        return measure
+
+    @cached_property
+    def _vectors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Rows of the table of tokens (or characters) and their vectors; read once for all folds."""
+        embedder = self.config.model.embedder
+        path, dimension = getattr(embedder, "pretrained", None), getattr(embedder, "dimension", None)
+        if path is None or dimension is None:
+            return None
+        name = next((name for name in ("token", "character") if name in self.featurizer.sizes), None)
+        if name is None:
+            place, hint = "model.embedder.pretrained", 'add "token" to input.features'
+            raise ConfigError("no feature takes word vectors", where=place, hint=hint)
+        matrix, rows, coverage = read_vectors(path, self.featurizer.vocabularies[name], dimension)
+        self.reporter.note(f"word vectors for {coverage}")
+        return rows, matrix
+
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with the run that goes on from it."""
+        config = self.config
+        return {
+            "taxonomy": self.taxonomy.digest,
+            "input": self.featurizer.digest,
+            "model": config.model.model_dump(mode="json"),
+            "objective": config.objective.model_dump(mode="json"),
+        }

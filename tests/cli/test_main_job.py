@@ -1,0 +1,210 @@
+"""The main job from the command line: train, evaluate, predict, and what each leaves behind."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import linnaea as api
+from linnaea import __version__
+
+Call = Callable[..., "object"]
+METRICS = {
+    "documents", "micro", "macro", "samples", "subset_accuracy", "hamming_loss", "hierarchical", "levels", "ranking",
+    "average_precision", "coherence", "categories",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["textcnn", "fasttext", "linear"])
+def test_train_evaluate_predict(name: str, corpus: Path, linnaea: Call) -> None:
+    trained = linnaea("train", f"{name}.json", "--json")
+    assert trained.code == 0, trained.err
+    metrics = trained.json()
+    assert set(metrics) >= METRICS
+    assert metrics["documents"] == 40
+    assert metrics["micro"]["f1"] > 0.8
+    run = corpus / "run"
+    assert json.loads((run / "metrics.json").read_text()) == metrics
+    assert json.loads((run / "config.json").read_text())["task"]["type"] == "hierarchical"
+
+    evaluated = linnaea("evaluate", "run", "test.jsonl", "--json")
+    assert evaluated.code == 0, evaluated.err
+    assert evaluated.json() == {key: value for key, value in metrics.items() if key != "split"}
+
+    (corpus / "lines.txt").write_text(
+        "meow purr kitten meow\n\nbark fetch puppy wag leash\n", encoding="utf-8"
+    )
+    predicted = linnaea("predict", "run/model", "lines.txt")
+    assert predicted.code == 0, predicted.err
+    answers = [json.loads(line) for line in predicted.out.splitlines()]
+    assert [a["id"] for a in answers] == ["0", "1", "2"]
+    assert set(answers[0]) == {"id", "categories"}
+    first = answers[0]["categories"]
+    assert {"animals", "cats"} <= {c["id"] for c in first}
+    assert {"id", "name", "path", "score"} <= set(first[0])
+    assert {c["path"] for c in first} >= {"animals--cats"}
+    assert all(0 <= c["score"] <= 1 for c in first)
+
+
+def test_predictions_file_holds_every_test_document(corpus: Path, linnaea: Call) -> None:
+    assert linnaea("train", "fasttext.json").code == 0
+    rows = [json.loads(line) for line in (corpus / "run" / "predictions.jsonl").read_text().splitlines()]
+    assert [r["id"] for r in rows] == [f"d{i}" for i in range(40)]
+    told = [json.loads(line)["doc_label"] for line in (corpus / "test.jsonl").read_text().splitlines()]
+    for row, labels in zip(rows, told, strict=True):
+        assert set(row["gold"]) == {name for label in labels for name in label.split("--")}
+
+
+def test_model_stands_alone(corpus: Path, linnaea: Call, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The model folder works without run, corpus or config."""
+    assert linnaea("train", "textcnn.json").code == 0
+    expected = linnaea("predict", "run", "test.jsonl").out
+    away = tmp_path_factory.mktemp("away") / "m"
+    shutil.copytree(corpus / "run" / "model", away)
+    test = (corpus / "test.jsonl").read_bytes()
+    for path in list(corpus.iterdir()):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (corpus / "t.jsonl").write_bytes(test)
+    assert linnaea("predict", away, "t.jsonl").out == expected
+
+
+def test_predict_options(corpus: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert linnaea("train", "linear.json").code == 0
+    one = linnaea("predict", "run", "test.jsonl", "--top-k", "1")
+    assert one.code == 0, one.err
+    everything = [
+        json.loads(line) for line in linnaea("predict", "run", "test.jsonl", "--all").out.splitlines()
+    ]
+    assert all(len(a["categories"]) == 5 for a in everything)
+    assert all({"decided"} <= set(c) for a in everything for c in a["categories"])
+    scores = [[c["score"] for c in a["categories"]] for a in everything]
+    assert all(row == sorted(row, reverse=True) for row in scores)
+    none = [
+        json.loads(line)
+        for line in linnaea("predict", "run", "test.jsonl", "--threshold", "1").out.splitlines()
+    ]
+    assert sum(len(a["categories"]) for a in none) < sum(len(a["categories"]) for a in everything)
+    assert linnaea("predict", "run", "test.jsonl", "--output", "answers.jsonl").out == ""
+    assert (corpus / "answers.jsonl").read_text() == linnaea("predict", "run", "test.jsonl").out
+    assert linnaea("predict", "run", "test.jsonl", "--threshold", "1.5").code == 2
+    assert linnaea("predict", "run", "test.jsonl", "--top-k", "0").code == 2
+
+    stdin = io.TextIOWrapper(io.BytesIO((corpus / "test.jsonl").read_bytes()), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert linnaea("predict", "run", "-").out == (corpus / "answers.jsonl").read_text()
+
+
+def test_a_broken_line_spoils_only_itself(corpus: Path, linnaea: Call) -> None:
+    assert linnaea("train", "linear.json").code == 0
+    (corpus / "mixed.jsonl").write_text(
+        '{"text": "meow purr"}\n{"text": \n{"text": "bark wag"}\n', encoding="utf-8"
+    )
+    stopped = linnaea("predict", "run", "mixed.jsonl", "--output", "out.jsonl")
+    assert stopped.code == 3
+    assert "mixed.jsonl:2" in stopped.err
+    assert not (corpus / "out.jsonl").exists()
+    skipped = linnaea("predict", "run", "mixed.jsonl", "--on-error", "skip")
+    assert skipped.code == 0
+    assert len(skipped.out.splitlines()) == 2
+    assert "left out 1" in skipped.err
+
+
+def test_run_folder_is_not_overwritten(corpus: Path, linnaea: Call) -> None:
+    assert linnaea("train", "linear.json").code == 0
+    before = (corpus / "run" / "model" / "model.json").read_bytes()
+    again = linnaea("train", "linear.json")
+    assert again.code == 2
+    assert "--overwrite" in again.err
+    assert (corpus / "run" / "model" / "model.json").read_bytes() == before
+    resumed = linnaea("train", "linear.json", "--resume", "--json")
+    assert resumed.code == 0
+    assert resumed.json() == json.loads((corpus / "run" / "metrics.json").read_text())
+    other = linnaea("train", "linear.json", "--resume", "--set", "run.seed=5")
+    assert other.code == 2
+    assert "run" in other.err
+    assert linnaea("train", "linear.json", "--overwrite").code == 0
+
+
+def test_set_and_resolved_config(corpus: Path, linnaea: Call) -> None:
+    done = linnaea(
+        "train",
+        "fasttext.json",
+        "--set",
+        "training.epochs=1",
+        "--set",
+        "run.dir=other",
+        "--set",
+        "task.closure=none",
+    )
+    assert done.code == 0, done.err
+    resolved = json.loads((corpus / "other" / "config.json").read_text())
+    assert resolved["training"]["epochs"] == 1
+    assert resolved["task"]["closure"] == "none"
+    assert resolved["objective"]["loss"] == {"type": "bce"}
+    assert Path(resolved["data"]["train"]).is_absolute()
+    history = [json.loads(line) for line in (corpus / "other" / "history.jsonl").read_text().splitlines()]
+    assert len(history) == 1
+    assert (corpus / "other" / "config.json").exists()
+    assert linnaea("train", corpus / "other" / "config.json", "--set", "run.dir=again").code == 0
+
+
+def test_table_and_tree(corpus: Path, linnaea: Call) -> None:
+    trained = linnaea("train", "linear.json")
+    assert "level" in trained.out
+    assert "micro" in trained.out
+    tree = linnaea("taxonomy", "linear.json")
+    assert tree.code == 0
+    assert "cats" in tree.out
+    assert linnaea("taxonomy", "run").code == 0
+    assert linnaea("taxonomy", "taxonomy.tsv", "--json").json()
+
+
+def test_check(corpus: Path, linnaea: Call) -> None:
+    good = linnaea("check", "textcnn.json")
+    assert good.code == 0, good.err
+    with (corpus / "train.jsonl").open("a") as file:
+        file.write('{"text": "x", "doc_label": ["animals--horses"]}\n{"text": 3, "doc_label": []}\n')
+    bad = linnaea("check", "textcnn.json")
+    assert bad.code == 3
+    told = bad.out + bad.err
+    assert "train.jsonl:161" in told
+    assert "train.jsonl:162" in told
+
+
+def test_schema_list_version_help(linnaea: Call) -> None:
+    assert linnaea("schema").json()["properties"]["model"]
+    assert "textcnn" in linnaea("list", "encoders").out
+    assert linnaea("list", "encoderz").code == 2
+    assert linnaea("--version").out.strip() == f"linnaea {__version__}"
+    told = linnaea("--help")
+    assert told.code == 0
+    assert "train" in told.out
+
+
+def test_python_api(corpus: Path) -> None:
+    rows = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()]
+    test = [json.loads(line) for line in (corpus / "test.jsonl").read_text().splitlines()]
+    result = api.train(
+        {
+            "model": {"embedder": {"type": "lookup", "dimension": 16}, "encoder": "fasttext"},
+            "training": {"epochs": 5, "optimizer": {"type": "adam", "learning_rate": 0.02}},
+            "run": {"dir": "from-python"},
+        },
+        taxonomy=api.read_taxonomy(corpus / "taxonomy.tsv"),
+        train=rows,
+        test=test,
+    )
+    assert result.metrics["micro"]["f1"] > 0.7
+    model = api.load("from-python")
+    answers = list(model.predict(["meow purr kitten", {"text": "oak leaf branch"}]))
+    assert "cats" in {c.id for c in answers[0].categories}
+    assert list(api.predict(model, ["meow purr kitten"])) == [answers[0]]
+    assert api.evaluate(model, test).to_json()["micro"] == result.metrics["micro"]
+    scores = model.scores(["meow", "oak"])
+    assert scores.shape == (2, 5)

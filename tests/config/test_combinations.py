@@ -1,0 +1,171 @@
+"""Keys that do nothing beside others, and parts that do not go together, are refused before work starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from linnaea.config.config import Config, reads_sequence
+from linnaea.errors import ConfigError
+
+LINEAR = {"strategy": "linear"}
+BAGS = {"encoder": "fasttext"}
+TUNED = {"type": "per_category"}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"task": {"type": "multilabel", "closure": "ancestors"}}, "task.closure: a multilabel task is flat"),
+        ({"task": {"type": "binary", "paths": "one"}}, 'task.paths: "one" acts in hierarchical tasks only'),
+        (
+            {"data": {"dev": "d.jsonl", "dev_fraction": 0.2}},
+            "data.dev_fraction: acts only where data.dev is absent",
+        ),
+        ({"input": {"features": ["token", "token"]}}, "input.features: names a feature twice"),
+        ({"input": {"ngram": {"n": 3}}}, 'input.ngram: does nothing here (add "ngram" to input.features'),
+        ({"input": {"keyword_vocabulary": {}}}, "input.keyword_vocabulary: does nothing here"),
+        ({"input": {"topic_vocabulary": {}}}, "input.topic_vocabulary: does nothing here"),
+        ({"input": {"max_characters": 5}}, "input.max_characters: does nothing here"),
+        ({"input": {"features": ["char"], "max_tokens": 5}}, "input.max_tokens: does nothing here"),
+        ({"input": {"features": ["char"], "tokenizer": "word"}}, "input.tokenizer: does nothing here"),
+        ({"input": {"features": ["char"], "vocabulary": {}}}, "input.vocabulary: does nothing here"),
+        (
+            {
+                "input": {"features": ["token", "ngram"], "ngram": {"buckets": 10, "min_count": 3}},
+                "model": BAGS,
+            },
+            "input.ngram.min_count: acts only with buckets: 0",
+        ),
+        (
+            {"input": {"features": ["char_ngram"], "char_ngram": {"min": 5, "max": 4}}, "model": BAGS},
+            "input.char_ngram.min: 5 is above max 4",
+        ),
+        (
+            {"input": {"features": ["token", "ngram"]}},
+            "input.features: the encoder 'textcnn' reads a sequence",
+        ),
+        (
+            {"input": {"features": ["token", "char"]}},
+            "input.features: a sequence is made of tokens or of characters",
+        ),
+        ({"input": {"features": ["keyword"]}}, "input.features: the encoder 'textcnn' reads a sequence"),
+        (
+            {"input": {"features": ["char"]}, "model": BAGS},
+            "input.features: the encoder 'fasttext' reads bags",
+        ),
+        ({"training": {**LINEAR, "epochs": 5}}, "training.epochs: does nothing under the strategy 'linear'"),
+        ({"training": LINEAR, "model": {}}, "model: does nothing under the strategy 'linear'"),
+        (
+            {"training": LINEAR, "objective": {"loss": "bce"}},
+            "objective: does nothing under the strategy 'linear'",
+        ),
+        (
+            {"training": LINEAR, "input": {"features": ["char"]}},
+            "input.features: the linear strategy counts features",
+        ),
+        (
+            {"training": {"optimizer": {"type": "sgd", "nesterov": True}}},
+            "training.optimizer.nesterov: needs momentum",
+        ),
+        ({"objective": {"loss": "softmax"}}, "objective.loss: 'softmax' is for exactly one label"),
+        (
+            {"task": {"type": "multilabel"}, "objective": {"loss": "focal_softmax"}},
+            "not for a multilabel task",
+        ),
+        (
+            {"task": {"type": "multilabel"}, "objective": {"recursive_penalty": 1e-6}},
+            "objective.recursive_penalty: needs a taxonomy with edges",
+        ),
+        (
+            {"training": {"early_stopping": {"metric": "f1"}}},
+            "\"f1\" is for binary tasks (did you mean 'micro_f1'?)",
+        ),
+        (
+            {"task": {"type": "multiclass"}, "decision": {"threshold": "fixed"}},
+            "decision.threshold: a multiclass task takes the best category",
+        ),
+        (
+            {"task": {"type": "multiclass"}, "decision": {"threshold": TUNED}},
+            "decision.threshold: a multiclass task",
+        ),
+        (
+            {"task": {"type": "multiclass"}, "decision": {"top_k": 3}},
+            "decision.top_k: a multiclass task has exactly one",
+        ),
+        (
+            {"task": {"type": "multilabel"}, "decision": {"decoding": "max"}},
+            "decision.decoding: a multilabel task is flat",
+        ),
+        (
+            {"decision": {"threshold": {**TUNED, "on": "dev", "folds": 3}}},
+            "decision.threshold.folds: acts only with",
+        ),
+        ({"decision": {"threshold": {**TUNED, "folds": 3}}}, "decision.threshold.folds: acts only with"),
+    ],
+)
+def test_refused(value: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.build(value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"task": {"type": "multilabel", "closure": "none"}},
+        {"input": {"features": ["char"], "max_characters": 5, "char_vocabulary": {"min_count": 2}}},
+        {"input": {"features": ["keyword"], "keyword_vocabulary": {"lowercase": True}}, "model": BAGS},
+        {"input": {"features": ["token", "ngram"], "ngram": {"buckets": 0, "min_count": 3}}, "model": BAGS},
+        {"task": {"type": "multiclass"}, "objective": {"loss": "bce"}, "decision": {"top_k": 1}},
+        {"task": {"type": "multilabel", "taxonomy": "t.tsv"}, "objective": {"recursive_penalty": 1e-6}},
+        {"task": {"type": "binary"}, "training": {"early_stopping": {"metric": "f1"}}},
+        {"training": {"early_stopping": None}},
+        {"training": LINEAR, "decision": {"threshold": {**TUNED, "folds": 3}, "decoding": "max"}},
+        {"decision": {"threshold": {**TUNED, "on": "cross", "folds": 3}}},
+    ],
+)
+def test_accepted_and_read_again(value: dict[str, Any]) -> None:
+    config = Config.build(value)
+    assert Config.build(config.dump()) == config
+
+
+def test_the_default_loss_goes_by_the_task() -> None:
+    for task, loss in {
+        "hierarchical": "bce",
+        "multilabel": "bce",
+        "binary": "bce",
+        "multiclass": "softmax",
+    }.items():
+        config = Config.build({"task": {"type": task}})
+        assert config.objective.loss is not None
+        assert config.objective.loss.type == loss
+
+
+def test_thresholds_are_tuned_on_dev_for_networks_and_out_of_fold_for_linear() -> None:
+    for training, on in (({}, "dev"), (LINEAR, "cross")):
+        for chosen in (None, "dev", "cross"):
+            threshold = {**TUNED, **({"on": chosen} if chosen else {})}
+            config = Config.build({"training": training, "decision": {"threshold": threshold}})
+            assert config.decision.threshold.on == (chosen or on)  # type: ignore[attr-defined]
+
+
+def test_what_linear_reads_unless_told() -> None:
+    read = Config.build({"training": LINEAR}).input
+    assert read.features == ["token", "ngram"]
+    assert (read.ngram.n, read.ngram.buckets, read.max_tokens) == (2, 0, None)
+    told = Config.build({"training": LINEAR, "input": {"features": ["token"], "max_tokens": 9}}).input
+    assert (told.features, told.max_tokens) == (["token"], 9)
+
+
+def test_facts_that_others_ask_for() -> None:
+    assert reads_sequence(Config.build({}))
+    assert not reads_sequence(Config.build({"model": BAGS}))
+    assert not reads_sequence(Config.build({"training": LINEAR}))
+    task = Config.build({"task": {"type": "multilabel"}}).task
+    assert (task.flat, task.gold_closure) == (True, "none")
+    task = Config.build({"task": {"closure": "path"}}).task
+    assert (task.flat, task.gold_closure) == (False, "path")
+    data = Config.build({"data": {"train": "a", "test": ["b", "c"]}}).data
+    assert [data.files(split) for split in ("train", "dev", "test")] == [["a"], [], ["b", "c"]]
