@@ -238,7 +238,8 @@ def test_real_corpora(
 ) -> None:
     """The numbers of their README files."""
     folder = shared_data / corpus
-    data = DataConfig(**{name: [str(folder / f"{name}.jsonl")] for name in ("train", "dev", "test")})
+    train, dev, test = ([str(folder / f"{name}.jsonl")] for name in ("train", "dev", "test"))
+    data = DataConfig(train=train, dev=dev, test=test)
     found = check_corpus(data, TaskConfig(), read_taxonomy(folder / "taxonomy.tsv"))
     assert tuple(split.documents for split in found.splits.values()) == documents
     assert tuple(row["categories"] for row in found.levels()) == levels

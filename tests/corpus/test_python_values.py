@@ -95,7 +95,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: documents_from({"text": "a"}),
         "documents: expected several documents, received an object",
     ),
-    "a number": (lambda: documents_from(3), "documents: expected several documents, received a number (3)"),  # type: ignore[arg-type]
+    "a number": (lambda: documents_from(3), "documents: expected several documents, received a number (3)"),
     "a number among them": (
         lambda: documents_from(["a", 3]),
         "documents[1]: expected a text, a list of tokens, a dictionary or a Document, received a number (3)",
@@ -146,9 +146,8 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         "labels: expected a list of labels a document",
     ),
     "a number in a label list": (
-        lambda: documents_from(["a"], labels=[["x", 1]]),
-        "labels[0]: expected a list of strings, received a "  # type: ignore[list-item]
-        "number (1) in it",
+        lambda: documents_from(["a"], labels=np.array([["x", 1]], dtype=object).tolist()),
+        "labels[0]: expected a list of strings, received a number (1) in it",
     ),
     "a frame without text": (
         lambda: documents_from(pd.DataFrame({"texts": ["a"]})),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from linnaea.config.config import Config
-from linnaea.errors import DataError, ModelError
+from linnaea.errors import DataError, ModelError, RunError
 from linnaea.strategies import base
 from linnaea.strategies.base import ScoreSheet
 from linnaea.strategies.build import load_scorer
@@ -117,6 +117,12 @@ class TestTensors:
         np.testing.assert_array_equal(tensors.take("a", np.float32, (3, None)), matrix.T)
         assert tensors.take("number", np.int64, ()) == 7
         tensors.end()
+        (tmp_path / "other").touch()
+        assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(RunError, match="cannot write"):
+            write_tensors(tmp_path / "nowhere" / "weights.safetensors", {"a": np.zeros(1)})
 
     @pytest.mark.parametrize(
         ("tensors", "message"),

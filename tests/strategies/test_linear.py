@@ -194,10 +194,8 @@ def test_processes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(shared.weights.toarray(), alone.weights.toarray())
     assert alone.weights.nnz > 0
     monkeypatch.setattr(liblinear.os, "sched_getaffinity", lambda _: range(6), raising=False)
-    asked = [
-        liblinear.processes(threads, work) for threads, work in ((None, 1), (None, 1e9), (3, 1e9), (64, 1e9))
-    ]
-    assert asked == [1, 6, 3, 6]
+    asked = [(None, 1), (None, 1e9), (3, 1e9), (64, 1e9), (None, 4.1e8)]
+    assert [liblinear.processes(threads, work) for threads, work in asked] == [1, 6, 3, 6, 4]
 
 
 def test_models_that_did_not_converge_are_told(tmp_path: Path) -> None:

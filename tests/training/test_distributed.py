@@ -22,7 +22,9 @@ pytestmark = pytest.mark.slow
 
 
 def program(folder: Path, *arguments: str, world: int = 1) -> subprocess.CompletedProcess[str]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)] if world > 1 else []
+    launcher = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)] if world > 1 else []
+    )
     command = [sys.executable, *launcher, "-m", "tests.training.toy", str(folder), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
@@ -40,7 +42,9 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
 def assert_same(one: Path, two: Path) -> None:
     for name, tensor in ended(one).items():
-        torch.testing.assert_close(ended(two)[name], tensor, atol=1e-5, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            ended(two)[name], tensor, atol=1e-5, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+        )
     assert len(history(one)) == len(history(two))
     for a, b in zip(history(one), history(two), strict=True):
         assert (a["epoch"], a["step"], a["best"]) == (b["epoch"], b["step"], b["best"])

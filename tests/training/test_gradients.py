@@ -14,7 +14,9 @@ def parameters() -> list[nn.Parameter]:
     dense, table, bare = (nn.Parameter(torch.zeros(*shape)) for shape in ((3, 2), (6, 4), (2,)))
     dense.grad = torch.randn(3, 2)
     # Row 4 comes twice: its two gradients add up before they count.
-    table.grad = torch.sparse_coo_tensor(torch.tensor([[4, 1, 4]]), torch.randn(3, 4), (6, 4))
+    table.grad = torch.sparse_coo_tensor(
+        torch.tensor([[4, 1, 4]]), torch.randn(3, 4), (6, 4), check_invariants=True
+    )
     return [dense, table, bare]
 
 

@@ -26,7 +26,15 @@ from linnaea.training.history import (
 
 
 def record(epoch: int, seconds: float = 1.5) -> EpochRecord:
-    return EpochRecord(epoch, 10 * epoch, 0.1 + epoch, 0.01, {"micro_f1": 0.5, "loss": None}, True, EpochTime(seconds, 0.5, 99.0))
+    return EpochRecord(
+        epoch,
+        10 * epoch,
+        0.1 + epoch,
+        0.01,
+        {"micro_f1": 0.5, "loss": None},
+        True,
+        EpochTime(seconds, 0.5, 99.0),
+    )
 
 
 def start(*records: EpochRecord) -> Start:

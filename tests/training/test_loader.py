@@ -81,6 +81,17 @@ def test_the_order_does_not_change_between_releases() -> None:
     assert [rows.tolist() for rows in plan] == [[9, 2, 4, 8], [7, 5], [3, 1, 6, 0]]
 
 
+def test_facts_tell_other_documents_and_other_labels() -> None:
+    facts = loader([3, 1, 4]).facts()
+    assert facts == loader([3, 1, 4]).facts()
+    assert facts["lengths"] != loader([3, 4, 1]).facts()["lengths"]
+    split = toy.split_of([3, 1, 4])
+    assert split.labels is not None
+    split.labels = split.labels.take(np.array([1, 0, 2]))
+    other = Loader(split, ["token"], "sequence", TrainingConfig.read({"batch_size": 8}), 1).facts()
+    assert {key for key in facts if facts[key] != other[key]} == {"labels"}
+
+
 def test_a_later_start_gives_the_same_batches() -> None:
     made = loader(np.random.default_rng(0).integers(0, 30, 100))
     whole = list(made.batches(2))

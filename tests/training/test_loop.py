@@ -19,7 +19,7 @@ from linnaea.nn.batch import Batch
 from linnaea.training import loop
 from linnaea.training.history import EpochRecord, History, Progress, Start
 from linnaea.training.loader import Loader, collate
-from linnaea.training.processes import connect
+from linnaea.training.processes import connect, generators, set_generators
 from tests.training import toy
 
 SGD = {"type": "sgd", "learning_rate": 0.5}
@@ -59,19 +59,22 @@ def test_sparse_and_dense_gradients_train_alike_under_sgd() -> None:
 
 
 @pytest.mark.parametrize("reads", ["bags", "sequence"])
-def test_a_step_against_one_by_hand(reads: Any) -> None:
+@pytest.mark.parametrize("limit", [None, 0.01])
+def test_a_step_against_one_by_hand(reads: Any, limit: float | None) -> None:
     split, goal = toy.train_split(), toy.objective()
     features = ["token", "ngram"] if reads == "bags" else ["token"]
     hand = toy.network(reads, sparse=False, dropout=0.0)
     batch = collate(split, features, reads, torch.arange(len(split)).numpy())
     loss = goal(hand(batch), batch, hand)
     loss.backward()
+    if limit is not None:
+        assert nn.utils.clip_grad_norm_(hand.parameters(), limit) > 2 * limit
     with torch.no_grad():
         for parameter in hand.parameters():
             parameter -= 0.5 * parameter.grad
     # One step an epoch, made of batches of 8 and a last one of 5.
     end = toy.train(
-        None, reads=reads, dropout=0.0, epochs=1, accumulate=5, optimizer=SGD, gradient_clip=None,
+        None, reads=reads, dropout=0.0, epochs=1, accumulate=5, optimizer=SGD, gradient_clip=limit,
         schedule="constant", warmup_steps=0,
     )  # fmt: skip
     close(dict(hand.state_dict()), end.weights)
@@ -140,7 +143,10 @@ def test_stopping(name: str) -> None:
 
 def test_not_a_number_is_written_as_null(tmp_path: Path) -> None:
     end = toy.train(tmp_path, measure=scripted(dev((math.nan, 1), (0.5, math.inf))), epochs=2)
-    assert [line["dev"] for line in end.lines] == [{"micro_f1": None, "loss": 1}, {"micro_f1": 0.5, "loss": None}]
+    assert [line["dev"] for line in end.lines] == [
+        {"micro_f1": None, "loss": 1},
+        {"micro_f1": 0.5, "loss": None},
+    ]
 
 
 def test_without_early_stopping_the_last_epoch_stays() -> None:
@@ -157,7 +163,9 @@ def test_without_dev_the_last_epoch_stays() -> None:
 
 
 def test_a_metric_that_is_not_measured() -> None:
-    with pytest.raises(ConfigError, match=r"training\.early_stopping\.metric: .*'samples_f1' is not measured here"):
+    with pytest.raises(
+        ConfigError, match=r"training\.early_stopping\.metric: .*'samples_f1' is not measured here"
+    ):
         toy.train(None, early_stopping={"metric": "samples_f1"})
 
 
@@ -293,6 +301,23 @@ def test_same_seed_same_weights_another_seed_others() -> None:
     other = toy.train(None, run=RunConfig(seed=12, device="cpu"))
     one.same(two)
     assert not torch.equal(one.weights["head.linear.weight"], other.weights["head.linear.weight"])
+
+
+def test_generators_of_another_world_are_seeded_anew() -> None:
+    fabric = connect(RunConfig(device="cpu"), TrainingConfig())
+    torch.manual_seed(1)
+    torch.rand(3)
+    own = generators(fabric)
+    wanted = torch.rand(3)
+    set_generators(fabric, own, seed=1, step=5)
+    assert torch.equal(torch.rand(3), wanted)
+    of_two = {"cpu": torch.cat([own["cpu"], own["cpu"]])}
+    drawn = []
+    for seed, step in ((1, 5), (1, 5), (1, 6), (2, 5)):
+        set_generators(fabric, of_two, seed, step)
+        drawn.append(torch.rand(3).tolist())
+    assert drawn[0] == drawn[1] != wanted.tolist()
+    assert drawn[0] != drawn[2] != drawn[3] != drawn[0]
 
 
 def test_devices_that_are_not_here() -> None:

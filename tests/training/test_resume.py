@@ -63,6 +63,12 @@ CASES: dict[str, dict[str, Any]] = {
     "checkpoints at epochs' ends only": {"checkpoint_minutes": 60.0},
     "no dev": {"measured": False},
     "bf16": {"precision": "bf16"},
+    "ever worse": {
+        "optimizer": {"type": "adam", "learning_rate": 1.0},
+        "schedule": "constant",
+        "epochs": 9,
+        "early_stopping": {"metric": "loss", "patience": 3},
+    },
 }
 
 
@@ -72,6 +78,10 @@ def test_stopped_at_every_step_and_gone_on(name: str, tmp_path: Path) -> None:
     whole = toy.train(tmp_path / "whole", **case)
     steps = whole.history.records[-1].step
     assert steps >= 9
+    if name == "ever worse":
+        # Patience and the best weights matter here: they must come back too.
+        assert whole.history.stopped_early
+        assert whole.history.best_epoch == len(whole.history.records) - 3
     for step in range(1, steps + 1):
         folder = tmp_path / f"stopped-{step}"
         with pytest.raises(Stop):

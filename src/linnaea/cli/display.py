@@ -26,6 +26,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from linnaea.model.answer import Answer
+    from linnaea.model.model import Model
 
 # A plain line of progress at most this often (seconds), so that log files stay short.
 PLAIN_EVERY = 10.0
@@ -145,14 +146,27 @@ class Display:
             style = "" if category.decided else "dim"
             self.out.print(Text(f"    {category.score:.3f}  {category.path}", style=style), soft_wrap=True)
 
-    def demo(self, metrics: dict[str, dict[str, Any]], answers: dict[str, Answer]) -> None:
-        """The demo's scores side by side, then the answers."""
+    def demo(
+        self, metrics: dict[str, dict[str, Any]], answers: dict[str, Answer], model: Model | None = None
+    ) -> None:
+        """The demo's scores side by side, then the answers; on a terminal ``model`` answers what is typed."""
         self.close()
         self.out.print(levels(metrics))
         for question, answer in answers.items():
             self.out.print()
             self.out.print(Text.assemble(("> ", "dim"), (question, "bold")), soft_wrap=True)
             self.categories(answer)
+        if model is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return
+        self.out.print(Text("\nWhat are you looking for? (an empty line ends)", style="dim"))
+        while question := self._asked():
+            self.categories(next(model.predict([question])))
+
+    def _asked(self) -> str:
+        try:
+            return input("> ").strip()
+        except EOFError:
+            return ""
 
     def check(self, report: Any, *, as_json: bool) -> None:
         """What ``linnaea check`` found."""

@@ -234,7 +234,7 @@ def demo(
     folder: Annotated[
         Path, typer.Option("--dir", help="Run folder; a finished demo there is used again.")
     ] = Path("runs/demo"),
-    encoder: Annotated[str, typer.Option("--encoder", help="fasttext or textcnn.")] = "fasttext",
+    encoder: Annotated[str, typer.Option("--encoder", help="textcnn or fasttext.")] = "textcnn",
     seed: Annotated[int, typer.Option("--seed")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -243,7 +243,15 @@ def demo(
     from linnaea.commands.demo import demo as work
 
     with Display() as display:
-        work(folder, query or [], encoder=encoder, seed=seed, as_json=as_json, reporter=display)
+        work(
+            folder,
+            query or [],
+            encoder=encoder,
+            seed=seed,
+            as_json=as_json,
+            reporter=display,
+            show=display.demo,
+        )
 
 
 def main() -> None:

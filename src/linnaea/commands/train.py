@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,15 +75,23 @@ def train(
     config = _config(config, settings)
     if train is None and not config.data.files("train"):
         raise ConfigError("names no training documents", where="data.train")
-    run = RunFolder.create(Path(config.run.dir), resume=resume, overwrite=overwrite)
+    if _helps():
+        # The first process answers for the folder, the messages and the results; the others only compute.
+        reporter, run = Silent(), RunFolder(Path(config.run.dir))
+        if not config.training.strategy.network:
+            return Result(run, {}, main_process=False)
+    else:
+        run = RunFolder.create(Path(config.run.dir), resume=resume, overwrite=overwrite)
     if resume:
         finished = _finished(run, config, reporter)
         if finished is not None:
             return finished
-    write_json(run.config, config.dump())
-    policy = ErrorPolicy(
-        config.data.on_error, run.quarantine if config.data.on_error == "quarantine" else None
-    )
+    on_error = config.data.on_error
+    if not _helps():
+        write_json(run.config, config.dump())
+    elif on_error == "quarantine":
+        on_error = "skip"
+    policy = ErrorPolicy(on_error, run.quarantine if on_error == "quarantine" else None)
     if train is not None:
         corpus = corpus_from_documents(config, taxonomy, train, dev, test, policy=policy)
     else:
@@ -111,6 +120,12 @@ def fit(
     if metrics:
         write_json(run.metrics, metrics)
     return Result(run, metrics)
+
+
+def _helps() -> bool:
+    """Whether this is one of a distributed run's further processes (torchrun, SLURM, or ``run.devices``)."""
+    ranks = (os.environ[key] for key in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if key in os.environ)
+    return next(ranks, "0") != "0"
 
 
 def _config(config: Config | Path | str | dict[str, Any], settings: Sequence[str]) -> Config:

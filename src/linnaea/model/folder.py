@@ -60,6 +60,8 @@ def portable(config: Config) -> dict[str, Any]:
     value["task"].pop("taxonomy_format", None)
     if value.get("model"):
         value["model"]["embedder"].pop("pretrained", None)
+    if "plugins" in value:
+        value["plugins"] = [Path(name).name if name.endswith(".py") else name for name in value["plugins"]]
     # How documents are read (field names) acts in predict and evaluate too.
     value["data"] = {
         key: item for key, item in config.dump()["data"].items() if key in ("fields", "label_delimiter")

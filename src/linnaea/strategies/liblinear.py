@@ -24,6 +24,7 @@ from linnaea.ragged import Ragged
 
 SURE = 1e4  # a decision value whose sigmoid is exactly 0 or 1
 WORTHWHILE = 4e8  # values to go through, some 15 s, above which processes are worth starting
+SHARE = 1e8  # of them for each process at least, or starting it costs more than it saves
 PORTIONS = 4  # a worker, so that none waits long for the last
 
 
@@ -37,11 +38,11 @@ class Models:
 
 
 def processes(threads: int | None, work: float) -> int:
-    """How many processes to use: 1 for little ``work``, else one a core, or as many as the user allows."""
+    """How many processes to use for ``work`` values: one a core, or as the user allows, where it is much."""
     if work < WORTHWHILE:
         return 1
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(threads or available, available)
+    return max(1, min(threads or available, available, int(work / SHARE)))
 
 
 def fit_categories(

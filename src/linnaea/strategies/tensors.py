@@ -21,7 +21,10 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     # numpy's ascontiguousarray makes a number of no dimension one of one.
     dense = {n: t if t.flags.c_contiguous else np.ascontiguousarray(t) for n, t in tensors.items()}
     try:
+        path.touch()
+        mode = path.stat().st_mode
         save_file(dense, path)
+        path.chmod(mode)  # safetensors leaves a file that nobody else may read
     except (SafetensorError, OSError) as bad:
         raise RunError(f"cannot write: {bad}", where=str(path)) from bad
 

@@ -14,6 +14,7 @@ Shape letters: N documents of the split, B documents of a batch, T tokens.
 from __future__ import annotations
 
 import functools
+import hashlib
 import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -124,10 +125,12 @@ class Loader:
 
     def facts(self) -> dict[str, object]:
         """What decides the batches, for telling one run from another."""
+        labels = self.split.labels
         return {
             "seed": self.seed,
             "documents": len(self.split),
-            "tokens": int(self._lengths_N.sum()),
+            "lengths": _digest(self._lengths_N),
+            "labels": None if labels is None else _digest(labels.values, labels.offsets_N1),
             "features": list(self.features),
             "reads": self.reads,
             "shuffle": self.shuffle,
@@ -138,6 +141,13 @@ class Loader:
         # An empty document still takes one padded token.
         lengths_N: np.ndarray = np.maximum(np.asarray(self.split.lengths_N), 1)
         return lengths_N
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    state = hashlib.sha256()
+    for array in arrays:
+        state.update(np.ascontiguousarray(array, dtype=np.int64).tobytes())
+    return state.hexdigest()[:16]
 
 
 def score_batches(

@@ -45,8 +45,8 @@ Objective = Callable[..., Tensor]
 
 # Seconds between two readings of the loss: reading makes a GPU wait, telling costs the listeners' time.
 REPORT_EVERY = 0.5
-# Batches that are collated ahead while a GPU works; on a CPU the collating thread would take the network's
-# cores.
+# Batches that are collated ahead while a GPU works. On a CPU that does not pay (FastText on two cores: 30,000
+# documents a second without, 28,500 with).
 PREFETCH = 4
 
 
