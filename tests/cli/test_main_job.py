@@ -131,6 +131,31 @@ def test_run_folder_is_not_overwritten(corpus: Path, linnaea: Call) -> None:
     assert linnaea("train", "linear.json", "--overwrite").code == 0
 
 
+def test_without_test_documents(corpus: Path, linnaea: Call) -> None:
+    """Never a score on documents that the model was fitted on."""
+    network = linnaea("train", "fasttext.json", "--set", "data.test=null", "--set", "run.dir=a", "--json")
+    assert network.json()["split"] == "dev"
+    assert network.json()["documents"] == 40
+    crossed = linnaea("train", "linear.json", "--set", "data.test=null", "--set", "run.dir=b", "--json")
+    assert crossed.json()["split"] == "cross"
+    assert crossed.json()["documents"] == 200
+    fixed = {"threshold": "fixed", "decoding": "none"}
+    nothing = linnaea(
+        "train",
+        "linear.json",
+        "--set",
+        "data.test=null",
+        "--set",
+        "run.dir=c",
+        "--set",
+        f"decision={json.dumps(fixed)}",
+    )
+    assert nothing.code == 0, nothing.err
+    assert "nothing was measured" in nothing.err
+    assert not (corpus / "c" / "metrics.json").exists()
+    assert linnaea("predict", "c", "test.jsonl").code == 0
+
+
 def test_set_and_resolved_config(corpus: Path, linnaea: Call) -> None:
     done = linnaea(
         "train",

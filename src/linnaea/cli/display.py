@@ -122,7 +122,7 @@ class Display:
             self.json(metrics)
             return
         if not metrics:
-            self.note("no test and no dev documents: nothing was measured")
+            self.note("no documents were kept aside: nothing was measured (data.test)")
             return
         self.out.print(Text(f"{title}: {metrics['documents']:,} documents"), soft_wrap=True)
         self.out.print(headline(metrics))

@@ -19,6 +19,7 @@ from linnaea.files import RunFolder, atomic, read_json, write_json
 from linnaea.model.folder import load, save
 from linnaea.model.model import Model, answers
 from linnaea.ragged import Ragged
+from linnaea.strategies.base import Fitted
 from linnaea.strategies.build import build_strategy
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.build import build_corpus, corpus_from_documents
@@ -112,7 +113,7 @@ def fit(
         config.decision, config.task, fitted.tuning, fitted.tuning_gold, fitted.support_C, corpus.taxonomy
     )
     model = Model(corpus.taxonomy, corpus.featurizer, fitted.scorer, decider, config, dict(fitted.facts))
-    metrics = _evaluate(model, corpus, run)
+    metrics = _evaluate(model, corpus, fitted, run)
     if metrics:
         shown = {"micro-F1": metrics["micro"]["f1"], "macro-F1": metrics["macro"]["f1"]}
         model.facts["metrics"] = {metrics["split"]: {name: round(value, 6) for name, value in shown.items()}}
@@ -162,13 +163,25 @@ def _tell_corpus(corpus: Corpus, policy: ErrorPolicy, reporter: Reporter) -> Non
         reporter.warn(message)
 
 
-def _evaluate(model: Model, corpus: Corpus, run: RunFolder) -> dict[str, Any]:
-    name, split = ("test", corpus.test) if corpus.test is not None else ("dev", corpus.dev)
-    if split is None or split.labels is None:
+def _evaluate(model: Model, corpus: Corpus, fitted: Fitted, run: RunFolder) -> dict[str, Any]:
+    """Scores on test; without one on dev, unless the model was fitted on it: then on the out-of-fold scores."""
+    if corpus.test is not None:
+        name, gold = "test", corpus.test.labels
+        predictions = model.scorer.score(corpus.test, keep=model.config.evaluation.keep)
+    elif fitted.fitted_on_dev:
+        if fitted.tuning is None:
+            return {}
+        name, gold, predictions = "cross", fitted.tuning_gold, fitted.tuning
+    elif corpus.dev is not None:
+        name, gold = "dev", corpus.dev.labels
+        predictions = model.scorer.score(corpus.dev, keep=model.config.evaluation.keep)
+    else:
         return {}
-    evaluation, predictions, decisions = model.evaluate_split(split, split.labels)
-    _write_predictions(run.predictions, predictions, decisions, split.labels)
-    return {"split": name, **evaluation.to_json()}
+    if gold is None:
+        return {}
+    decisions = model.decider.decide(predictions)
+    _write_predictions(run.predictions, predictions, decisions, gold)
+    return {"split": name, **model.measured(predictions, decisions, gold).to_json()}
 
 
 def _write_predictions(path: Path, predictions: Predictions, decisions: Decisions, gold: Ragged) -> None:

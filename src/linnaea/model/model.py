@@ -104,9 +104,10 @@ class Model:
         """The same for documents that are encoded already; ``gold`` holds taxonomy columns, closed."""
         predictions = self.scorer.score(split, keep=self.config.evaluation.keep)
         decisions = self.decider.decide(predictions)
-        return self._measured(predictions, decisions, gold), predictions, decisions
+        return self.measured(predictions, decisions, gold), predictions, decisions
 
-    def _measured(self, predictions: Predictions, decisions: Decisions, gold: Ragged) -> Evaluation:
+    def measured(self, predictions: Predictions, decisions: Decisions, gold: Ragged) -> Evaluation:
+        """Metrics of decisions against gold, as the task and the config's evaluation part say."""
         config = self.config
         return evaluate(predictions, decisions, gold, config.evaluation, closure=config.task.gold_closure)
 

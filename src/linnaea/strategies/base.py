@@ -84,6 +84,7 @@ class Fitted:
         tuning_gold: taxonomy columns of the same documents, closed.
         support_C: documents of each category that the scorer was fitted on.
         facts: for the model's card: parameters, seconds, best epoch, ...
+        fitted_on_dev: dev was part of what the scorer was fitted on, so that scores on dev mean nothing.
         main_process: False in the helpers of a distributed run, which write nothing.
     """
 
@@ -93,6 +94,7 @@ class Fitted:
     support_C: np.ndarray
     facts: Mapping[str, Any] = field(default_factory=dict)
     main_process: bool = True
+    fitted_on_dev: bool = False
 
 
 class Strategy(Protocol):

@@ -75,7 +75,7 @@ class JointStrategy:
             "seconds": round(time.perf_counter() - began, 2),
             "device": fabric.device.type,
         }
-        return Fitted(trained.scorer, tuning, gold, trained.support_C, facts, main)
+        return Fitted(trained.scorer, tuning, gold, trained.support_C, facts, main, fitted_on_dev=cross)
 
     def _listeners(self, run: RunFolder, reporter: Hears) -> list[Listener]:
         return [*build_listeners(self.config.run, run), *_present(reporter.listener())]

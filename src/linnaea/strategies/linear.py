@@ -178,7 +178,10 @@ class LinearStrategy:
             "seconds": round(time.perf_counter() - began, 2),
         }
         facts |= {"folds": folds} if folds else {}
-        return Fitted(scorer, tuning, gold, documents.labels.counts(len(corpus.taxonomy)), facts)
+        support_C = documents.labels.counts(len(corpus.taxonomy))
+        return Fitted(
+            scorer, tuning, gold, support_C, facts, fitted_on_dev=corpus.dev is not None and not on_dev
+        )
 
 
 class _Fitter:
