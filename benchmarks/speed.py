@@ -7,9 +7,10 @@ Every system is measured at NeuralClassifier's sizes: batches of 64, texts of 25
     epochs    training as a user waits for it: steps, dev measure and checkpoint of every epoch; start and end
     steps     the fastest epoch, steps alone: what other tools call training speed
     score     documents to scores in memory
-Training counts each document once an epoch; the linear strategy has no epochs, its documents count once. ``cpu`` is
-processor time a second of wall time: on a busy machine it stays below the number of threads. "nothing" is the process
-before any work: interpreter, torch, linnaea. That much memory no network can be trained without.
+Training counts each document once an epoch; the linear strategy has no epochs, its documents count once.
+``documents/cpu s`` is per second of processor time, over all repeats: where others use the machine too it says more
+than wall time. "nothing" is the process before any work: interpreter, torch, linnaea. With less memory nothing can be
+trained.
 """
 
 from __future__ import annotations
@@ -79,10 +80,13 @@ class _Epochs(Silent):
 
 
 def _timed(name: str, documents: int, job: Callable[[], object], repeats: int = 1) -> Row:
-    before, start = time.process_time(), time.perf_counter()
+    before = time.process_time()
     row = measure(name, documents, job, repeats=repeats)
-    wall = time.perf_counter() - start
-    return Row(row.name, documents, row.seconds, row.peak_mb, {"cpu": (time.process_time() - before) / wall})
+    return Row(row.name, documents, row.seconds, row.peak_mb, _busy(documents * repeats, before))
+
+
+def _busy(documents: int, before: float) -> dict[str, float]:
+    return {"documents/cpu s": documents / (time.process_time() - before)}
 
 
 def nothing(system: str) -> Row:
@@ -114,7 +118,9 @@ def run(system: str, corpus: Path, epochs: int, batch: int, threads: int) -> lis
 
         first = _timed(f"{system}: read", 1, read)
         splits = {name: len(split) for name, split in kept["corpus"].splits()}
-        rows = [Row(first.name, sum(splits.values()), first.seconds, first.peak_mb, first.facts)]
+        total = sum(splits.values())
+        rate = {key: total * value for key, value in first.facts.items()}  # it was one job, not one document
+        rows = [Row(first.name, total, first.seconds, first.peak_mb, rate)]
         kept["strategy"] = build_strategy(config)  # imports what it needs, torch first of all
         passes = 1 if system == "linear" else epochs
         rows.append(_timed(f"{system}: epochs", splits["train"] * passes, train))

@@ -32,7 +32,9 @@ every other key has a default, and every run saves the config with all of them f
   do nothing beside the others, such as `training.epochs` under the linear strategy.
 - Paths are relative to the config file; `run.dir` is relative to the folder where the command is given.
 - Where a part can be chosen (an encoder, a loss, a strategy, ...) the value is an object whose `"type"` names
-  the choice: `{"type": "textcnn", "filters": 200}`. With nothing else to set, the name will do: `"textcnn"`.
+  the choice: `{"type": "textcnn", "filters": 200}`. With nothing else to set, the name will do: `"textcnn"`. An
+  object without `"type"` is of the type that stands under default, so that `--set training.optimizer.learning_rate=0.01`
+  needs no more; where none stands there (`objective.loss`) the type must be named.
 - `--set KEY=VALUE` changes one key on the command line. KEY is the dotted path from the top, VALUE is read as
   JSON and taken as a string where it is none. An object takes the place of the whole part. Paths in it are
   relative to the current folder: `--set training.epochs=5 --set run.dir=runs/short --set data.train=x.jsonl`.

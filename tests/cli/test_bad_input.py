@@ -103,6 +103,54 @@ def test_unwritable_folder(corpus: Path, linnaea: Call) -> None:
     assert (foreign / "thesis.txt").read_text() == "years of work"
 
 
+def test_a_run_that_never_began_leaves_its_place_free(corpus: Path, linnaea: Call) -> None:
+    """After a data error the mended corpus trains under the very same command."""
+    whole = (corpus / "train.jsonl").read_bytes()
+    spoil(corpus, b'{"text": ')
+    for config in ("linear.json", "fasttext.json"):
+        assert linnaea("train", config).code == 3
+        assert not (corpus / "run").exists()
+    vectors = linnaea("train", "fasttext.json", "--set", "model.embedder.pretrained=none.txt")
+    assert vectors.code == 3
+    assert not (corpus / "run").exists()
+    (corpus / "run").mkdir()
+    assert linnaea("train", "linear.json").code == 3
+    assert list((corpus / "run").iterdir()) == []
+    (corpus / "train.jsonl").write_bytes(whole)
+    assert linnaea("train", "linear.json").code == 0
+    assert not (corpus / "run" / ".lock").exists()
+
+
+def test_a_config_file_in_the_run_folder_is_not_lost(corpus: Path, linnaea: Call) -> None:
+    """Whoever names the folder of their own config.json is refused, and the file stays."""
+    mine = corpus / "mine"
+    mine.mkdir()
+    (mine / "config.json").write_bytes((corpus / "linear.json").read_bytes())
+    outcome = linnaea("train", "linear.json", "--set", "run.dir=mine")
+    assert outcome.code == 2
+    assert (mine / "config.json").read_bytes() == (corpus / "linear.json").read_bytes()
+
+
+def test_two_runs_in_one_folder(corpus: Path, linnaea: Call) -> None:
+    from linnaea.files import RunFolder
+
+    with RunFolder.open(corpus / "run", resume=False, overwrite=False):
+        outcome = linnaea("train", "linear.json")
+    assert outcome.code == 2
+    assert "another run is writing here" in outcome.err
+    assert linnaea("train", "linear.json").code == 0
+
+
+@pytest.mark.parametrize(
+    "line", ["trian", "train", "train a.json --bogus", "train a.json --resume --overwrite", "predict"]
+)
+def test_usage_errors_are_one_line(line: str, linnaea: Call) -> None:
+    outcome = linnaea(*line.split())
+    assert outcome.code == 2
+    assert len(outcome.err.splitlines()) == 1
+    assert outcome.err.startswith("error: ")
+
+
 def test_no_category_with_two_documents(corpus: Path, linnaea: Call) -> None:
     write_lines(
         corpus / "train.jsonl",

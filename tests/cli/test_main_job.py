@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -177,6 +179,59 @@ def test_set_and_resolved_config(corpus: Path, linnaea: Call) -> None:
     assert len(history) == 1
     assert (corpus / "other" / "config.json").exists()
     assert linnaea("train", corpus / "other" / "config.json", "--set", "run.dir=again").code == 0
+
+
+def test_max_ranks_by_the_scores_it_decides_on(corpus: Path, linnaea: Call) -> None:
+    """Average precision under ``max`` is that of the printed scores, as scikit-learn counts it."""
+    import numpy as np
+    from sklearn.metrics import average_precision_score
+
+    metrics = linnaea("train", "linear.json", "--json").json()
+    gold = [
+        json.loads(line)["gold"] for line in (corpus / "run" / "predictions.jsonl").read_text().splitlines()
+    ]
+    model = api.load("run")
+    answers = [json.loads(line) for line in linnaea("predict", "run", "test.jsonl", "--all").out.splitlines()]
+    scores_NC = np.zeros((len(gold), len(model.taxonomy)))
+    gold_NC = np.zeros_like(scores_NC)
+    for row, answer in enumerate(answers):
+        for category in answer["categories"]:
+            scores_NC[row, model.taxonomy.index[category["id"]]] = category["score"]
+        gold_NC[row, [model.taxonomy.index[name] for name in gold[row]]] = 1
+    expected = average_precision_score(gold_NC.ravel(), scores_NC.ravel())
+    assert metrics["average_precision"]["micro"] == pytest.approx(expected, abs=1e-4)
+    parents = model.taxonomy.parents
+    for column in range(len(model.taxonomy)):
+        for parent in parents[column]:
+            assert (scores_NC[:, parent] >= scores_NC[:, column]).all()
+
+
+@pytest.mark.slow
+def test_torchrun_leaves_one_run_folder(corpus: Path) -> None:
+    """Two processes train together; the second neither writes nor refuses the first one's folder."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "linnaea",
+    ]
+    done = subprocess.run(
+        [*command, "train", "fasttext.json", "--set", "training.epochs=2"],
+        capture_output=True, text=True, cwd=corpus, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len((corpus / "run" / "history.jsonl").read_text().splitlines()) == 2
+    assert done.stdout.count("micro ") == 1
+    again = subprocess.run(
+        [*command, "train", "fasttext.json"], capture_output=True, text=True, cwd=corpus, env=environment
+    )
+    assert again.returncode != 0
+    assert "exists already" in again.stderr
 
 
 def test_table_and_tree(corpus: Path, linnaea: Call) -> None:

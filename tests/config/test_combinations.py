@@ -59,8 +59,33 @@ TUNED = {"type": "per_category"}
         ({"training": LINEAR, "model": {}}, "model: does nothing under the strategy 'linear'"),
         (
             {"training": LINEAR, "objective": {"loss": "bce"}},
-            "objective: does nothing under the strategy 'linear'",
+            "objective.loss: does nothing under the strategy 'linear' (leave objective out)",
         ),
+        (
+            {"training": LINEAR, "objective": {"recursive_penalty": 1e-6}},
+            "objective.recursive_penalty: does nothing under the strategy 'linear'",
+        ),
+        (
+            {"training": LINEAR, "model": {"head": {"dropout": 0.0}}},
+            "model.head.dropout: does nothing under the strategy 'linear' (leave model out)",
+        ),
+        ({"training": LINEAR, "model": {"encoder": "fasttext"}}, "model.encoder: does nothing under"),
+        (
+            {"training": LINEAR, "run": {"devices": 2}},
+            "run.devices: does nothing under the strategy 'linear'",
+        ),
+        ({"training": LINEAR, "run": {"devices": [0]}}, "run.devices: does nothing under"),
+        ({"training": LINEAR, "run": {"listeners": ["tensorboard"]}}, "run.listeners: does nothing under"),
+        ({"training": LINEAR, "run": {"deterministic": True}}, "run.deterministic: does nothing under"),
+        (
+            {"training": LINEAR, "run": {"device": "cuda"}},
+            "run.device: 'cuda' does nothing under the strategy 'linear' (it works on the CPU)",
+        ),
+        (
+            {"decision": {"top_k": 3}, "evaluation": {"keep": 2}},
+            "decision.top_k: 3 categories cannot be decided of the 2 that evaluation.keep leaves",
+        ),
+        ({"evaluation": {"ranks": [1, 3, 1]}}, "evaluation.ranks: names a rank twice"),
         (
             {"training": LINEAR, "input": {"features": ["char"]}},
             "input.features: the linear strategy counts features",
@@ -124,6 +149,13 @@ def test_refused(value: dict[str, Any], message: str) -> None:
         {"training": {"early_stopping": None}},
         {"training": LINEAR, "decision": {"threshold": {**TUNED, "folds": 3}, "decoding": "max"}},
         {"decision": {"threshold": {**TUNED, "on": "cross", "folds": 3}}},
+        {"training": LINEAR, "run": {"device": "cpu", "threads": 2, "seed": 5}},
+        {"training": LINEAR, "run": {"device": "auto"}, "evaluation": {"keep": 2}},
+        {"run": {"device": "cuda", "devices": [0, 1], "listeners": ["tensorboard"], "deterministic": True}},
+        {"evaluation": {"keep": 3}},
+        {"evaluation": {"keep": 3}, "decision": {"top_k": 2}},
+        {"evaluation": {"keep": 3}, "task": {"type": "multiclass"}},
+        {"evaluation": {"ranks": [5, 1]}},
     ],
 )
 def test_accepted_and_read_again(value: dict[str, Any]) -> None:
@@ -149,6 +181,24 @@ def test_thresholds_are_tuned_on_dev_for_networks_and_out_of_fold_for_linear() -
             threshold = {**TUNED, **({"on": chosen} if chosen else {})}
             config = Config.build({"training": training, "decision": {"threshold": threshold}})
             assert config.decision.threshold.on == (chosen or on)  # type: ignore[attr-defined]
+
+
+def test_what_is_kept_is_the_cap() -> None:
+    for strategy in ("joint", "linear"):
+        for keep, top_k, cap in ((3, None, 3), (3, 2, 2), (3, 3, 3), (None, 4, 4), (None, None, None)):
+            value = {
+                "evaluation": {"keep": keep},
+                "decision": {"top_k": top_k},
+                "training": {"strategy": strategy},
+            }
+            assert Config.build(value).decision.top_k == cap
+    # One category is decided there whatever was kept.
+    config = Config.build({"task": {"type": "multiclass"}, "evaluation": {"keep": 3}})
+    assert config.decision.top_k is None
+
+
+def test_ranks_ascend() -> None:
+    assert Config.build({"evaluation": {"ranks": [5, 1, 3]}}).evaluation.ranks == [1, 3, 5]
 
 
 def test_what_linear_reads_unless_told() -> None:

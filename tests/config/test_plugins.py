@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -69,6 +70,26 @@ def test_a_file_beside_the_config(config_file: Path, monkeypatch: pytest.MonkeyP
     assert Config.build(json.loads(json.dumps(config.dump()))) == config
     module = encoders.build(config.model.encoder, input_dim=7)
     assert (module.config, module.input_dim) == (config.model.encoder, 7)  # type: ignore[attr-defined]
+
+
+def test_a_dumped_config_finds_its_files_from_anywhere(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = json.loads(config_file.read_text())
+    monkeypatch.chdir(config_file.parent)
+    built = [
+        Config.build(value),
+        Config.build_with(value, []),
+        Config.build(value, config_file.parent),
+        Config.load(config_file, ['plugins=["mine.py"]']),
+    ]
+    monkeypatch.chdir("/")
+    for config in [*built, Config.build(value, config_file.parent)]:
+        assert config.plugins == [str(config_file.parent / "mine.py")]
+        del encoders._configs["mine"], encoders._modules["mine"]
+        sys.modules.pop("linnaea_plugin_mine")
+        assert Config.build(json.loads(json.dumps(config.dump()))).dump() == config.dump()
+    assert value["plugins"] == ["mine.py"]
 
 
 @pytest.mark.parametrize(

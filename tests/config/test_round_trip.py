@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from linnaea.config import registry
 from linnaea.config.config import Config, schema
+from linnaea.config.part import Choice, Part
 from linnaea.errors import ConfigError
 from tests.references.json_schema import Schema
 
@@ -95,7 +96,9 @@ def test_what_the_schema_allows_is_read_and_dumped_or_refused_in_one_line(value:
         {"tsk": {}},
         {"model": {"encoder": "textcn"}},
         {"model": {"encoder": {"type": "textcnn", "filter": 3}}},
-        {"model": {"encoder": {"filters": 3}}},
+        {"model": {"encoder": {"fliters": 3}}},
+        {"training": {"optimizer": {"momentum": 0.5}}},
+        {"objective": {"loss": {"gamma": 1.0}}},
         {"model": {"embedder": {"type": "lookup", "initializer": {"type": "uniform", "bnd": 1}}}},
         {"training": {"epochs": 0}},
         {"training": {"epochs": True}},
@@ -111,6 +114,47 @@ def test_schema_and_checks_refuse_the_same(value: dict[str, Any]) -> None:
     assert not SCHEMA.accepts(value)
     with pytest.raises(ConfigError):
         Config.build(value)
+
+
+@pytest.mark.parametrize(
+    ("untyped", "name"),
+    [
+        ({"model": {"head": {"dropout": 0.0}}}, "linear"),
+        ({"model": {"encoder": {"filters": 7}}}, "textcnn"),
+        ({"model": {"embedder": {"dimension": 7}}}, "lookup"),
+        ({"training": {"optimizer": {"learning_rate": 0.1}}}, "adam"),
+        ({"training": {"schedule": {}}}, "constant"),
+        ({"training": {"strategy": {}}}, "joint"),
+        ({"decision": {"threshold": {"value": 0.4}}}, "fixed"),
+        ({"decision": {"decoding": {}}}, "none"),
+        ({"input": {"tokenizer": {"punctuation": True}}}, "word"),
+    ],
+)
+def test_a_part_without_a_type_is_of_the_default_type(untyped: dict[str, Any], name: str) -> None:
+    ((section, part),) = untyped.items()
+    ((key, value),) = part.items()
+    typed = {section: {key: {"type": name, **value}}}
+    config = Config.build(untyped)
+    assert config == Config.build(typed)
+    assert config.dump() == Config.build(typed).dump()
+    assert config.dump()[section][key]["type"] == name
+    assert SCHEMA.accepts(untyped)
+    assert SCHEMA.accepts(typed)
+
+
+def test_the_assumed_type_is_that_of_the_default() -> None:
+    todo: list[type[Part]] = [Config]
+    kinds = [kind for kind in vars(registry).values() if isinstance(kind, registry.Registry)]
+    todo += [kind.config(name) for kind in kinds for name in kind.names()]
+    seen = 0
+    while todo:
+        for field in todo.pop().model_fields.values():
+            if isinstance(field.default, Part) and not isinstance(field.default, Choice):
+                todo.append(type(field.default))
+            for one_of in (item for item in field.metadata if isinstance(item, registry.OneOf)):
+                assert one_of.default == field.default.type
+                seen += 1
+    assert seen == 9
 
 
 def test_every_registered_part_stands_in_the_schema() -> None:
@@ -138,3 +182,5 @@ def test_the_schema_explains_itself() -> None:
     training = root["$defs"]["TrainingConfig"]["properties"]
     assert training["epochs"]["minimum"] == 1
     assert training["epochs"]["description"]
+    assert "``" not in json.dumps(root)
+    assert "with 'buckets: 0' a dictionary" in root["$defs"]["NgramConfig"]["description"]

@@ -104,8 +104,26 @@ def test_a_misspelt_key_is_suggested_at_every_depth(path: str) -> None:
             "model.encoder: this encoder has no \"type\" (did you mean 'type' by 'typ'?)",
         ),
         (
-            {"training": {"optimizer": {"learning_rate": 0.1}}},
-            'training.optimizer: this optimizer has no "type" (known: ',
+            {"objective": {"loss": {"gamma": 1.0}}},
+            'objective.loss: this loss has no "type" (known: ',
+        ),
+        (
+            {"training": {"optimizer": {"momentum": 0.1}}},
+            "training.optimizer.momentum: unknown key: without a \"type\" this optimizer is 'adam' "
+            "(a key of 'sgd')",
+        ),
+        (
+            {"model": {"head": {"dropuot": 0.1}}},
+            "model.head.dropuot: unknown key: without a \"type\" this head is 'linear' "
+            "(did you mean 'dropout'?)",
+        ),
+        (
+            {"model": {"embedder": {"initializer": {"gain": 2.0}}}},
+            "model.embedder.initializer.gain: unknown key: without a \"type\" this initializer is 'uniform'",
+        ),
+        (
+            {"training": {"optimizer": {"learning_rate": 0}}},
+            "training.optimizer.learning_rate: must be above 0",
         ),
         (
             {"model": {"embedder": {"type": "lookup", "initializer": {"type": "unform"}}}},

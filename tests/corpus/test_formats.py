@@ -283,7 +283,7 @@ def test_broken_gzip(write: Write) -> None:
     whole = gzip.compress(b"\n".join(b'{"text": "%d"}' % i for i in range(5000)))
     for path, message in (
         (write(whole[:-5], "cut.jsonl.gz"), "the gzip file is cut off"),
-        (write(b'{"text": "a"}', "plain.jsonl.gz"), "broken gzip: not a gzipped file"),
+        (write(b'{"text": "a"}', "plain.jsonl.gz"), "is not compressed with gzip (rename it without .gz)"),
         (write(whole[:40] + b"\0" * 9 + whole[50:], "torn.jsonl.gz"), "broken gzip: "),
         (write(whole, "unnamed.jsonl"), "is compressed with gzip (let its name end in .gz)"),
     ):

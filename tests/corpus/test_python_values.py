@@ -179,3 +179,19 @@ def test_bad_values(case: str) -> None:
         list(make())
     assert str(caught.value).startswith(message)
     assert isinstance(caught.value, (DataError, UsageError))
+
+
+def test_an_empty_id_is_the_running_number() -> None:
+    mixed = [Document("", "a"), Document("x", "b"), Document(id="", text=("c",))]
+    assert [d.id for d in documents_from(mixed)] == ["0", "x", "2"]
+
+
+def test_columns_are_wanted_by_name_only_where_they_are_renamed() -> None:
+    """A config that was written out in full, as a model keeps it, asks for no more than one with defaults."""
+    full = DataConfig.read({"fields": FieldsConfig().model_dump()})
+    assert full.fields.model_fields_set == set(FieldsConfig.model_fields)
+    table = pd.DataFrame({"text": ["a"], "labels": ["x;y"]})
+    assert summary(documents_from(table, full, need_labels=True)) == [("0", "a", ("x", "y"))]
+    renamed = DataConfig.read({"fields": {**FieldsConfig().model_dump(), "keywords": "keys"}})
+    with pytest.raises(DataError, match="no column 'keys', which data.fields.keywords names"):
+        list(documents_from(table, renamed))

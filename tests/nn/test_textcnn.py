@@ -12,7 +12,8 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
 from linnaea.config.encoders import TextCNNConfig
-from linnaea.nn.encoders.textcnn import ACTIVATIONS, TextCNN
+from linnaea.nn.encoders.textcnn import ACTIVATIONS, MANY, TextCNN
+from linnaea.nn.network import Embedded
 from tests.references.textcnn import textcnn
 
 E = 5
@@ -187,3 +188,25 @@ def test_several_encoders_at_once_under_vmap():
         stacked = vmap(call)(state)
         each = torch.stack([module.encode(vectors, mask).pooled_BD for module in modules])
     torch.testing.assert_close(stacked, each, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("top_k", [1, 3])
+@pytest.mark.parametrize("padding", ["wide", "narrow"])
+def test_repeated_tokens_are_convolved_once(top_k, padding):
+    torch.manual_seed(5)
+    module = encoder(kernel_sizes=[2, 3, 4], filters=7, top_k=top_k, padding=padding)
+    table = torch.randn(40, E, dtype=torch.float64)
+    lengths = torch.tensor([0, 1, 2, 3, *range(20, 60)])
+    mask = torch.arange(60) < lengths[:, None]
+    ids = torch.randint(0, 40, mask.shape)  # 0 among the tokens, and anything under the padding
+    assert ids.numel() >= MANY
+    results = []
+    for repeats in (False, True):
+        vectors = table[ids].requires_grad_()
+        module.zero_grad()
+        pooled = module(Embedded(vectors, mask, ids, repeats)).pooled_BD
+        (pooled * torch.linspace(-1, 1, pooled.numel(), dtype=torch.float64).view_as(pooled)).sum().backward()
+        results.append([pooled.detach(), vectors.grad, *(p.grad.clone() for p in module.parameters())])
+    assert module._repeats(Embedded(vectors, mask, ids, True)) is not None
+    for plain, once in zip(*results, strict=True):
+        torch.testing.assert_close(once, plain, rtol=0, atol=1e-10)

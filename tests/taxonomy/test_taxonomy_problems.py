@@ -82,6 +82,26 @@ EMPTY_TOP = "leave the parent of a top category empty"
             [f"t.csv:3: unknown parent '9' of '2': an orphan, under no parent itself ({EMPTY_TOP})"],
         ),
         (
+            "t.csv",
+            "id,name,parent\na,A,zz\n",
+            [f"t.csv:2: unknown parent 'zz' of 'a': an orphan, under no parent itself ({EMPTY_TOP})"],
+        ),
+        (
+            "t.tsv",
+            "name\tparent\nA\tzz\nB\tA\n",
+            [f"t.tsv:2: unknown parent 'zz' of 'A': an orphan, under no parent itself ({EMPTY_TOP})"],
+        ),
+        (
+            "t.csv",
+            "id,name,parent\na,A,0\nb,B,zz\n",
+            ["t.csv:3: unknown parent 'zz' of 'b': an orphan, under no parent itself (put it under '0')"],
+        ),
+        (
+            "t.json",
+            '[{"id": "a", "parents": ["zz"]}]',
+            [f"t.json:1: unknown parent 'zz' of 'a': an orphan, under no parent itself ({EMPTY_TOP})"],
+        ),
+        (
             "t.json",
             '[{"id": "sport", "parents": []},\n{"id": "golf", "parents": [\n"spotr"]}]',
             ["t.json:3: unknown parent 'spotr' of 'golf': an orphan, under no parent itself (did you mean 'sport'?)"],

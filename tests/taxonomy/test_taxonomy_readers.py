@@ -433,3 +433,15 @@ def test_source_keeps_odd_line_ends_inside_names(write: Write) -> None:
     """Only \\n, \\r\\n and \\r end a line: form feed, NEL and U+2028 do not."""
     source = Source.read(write("t.txt", "a\u2028b\x85c\r\nd"))
     assert source.lines == ["a\u2028b\x85c", "d"]
+
+
+@pytest.mark.parametrize("root", ["", "Root", "ROOT", "<root>", "0"])
+def test_edges_with_ids_may_name_the_root(root: str, write: Write) -> None:
+    path = write("t.csv", f"id,name,parent\na,A,{root}\nb,B,a\nc,C,{root}\n")
+    assert find_problems(path) == []
+    assert shape(read_taxonomy(path)) == {"a": [], "c": [], "b": ["a"]}
+
+
+def test_a_category_may_be_called_0(write: Write) -> None:
+    path = write("t.csv", "id,name,parent\n0,Zero,\n1,One,0\n")
+    assert shape(read_taxonomy(path)) == {"0": [], "1": ["0"]}

@@ -252,3 +252,9 @@ def test_the_digest_tells_states_and_settings_apart() -> None:
         for train in (TRAIN, TRAIN[:1], [])
     }
     assert len(digests) == 12
+
+
+def test_documents_without_an_id_are_numbered() -> None:
+    documents = [Document("", "a b"), Document("x", "b"), Document("", "c")]
+    split = Featurizer.fit(InputConfig(), documents).encode(documents)
+    assert list(split.ids) == ["0", "x", "2"]

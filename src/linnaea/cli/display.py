@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
-    SpinnerColumn,
+    Task,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 
 # A plain line of progress at most this often (seconds), so that log files stay short.
 PLAIN_EVERY = 10.0
+
+
+class TimeLeft(TimeRemainingColumn):
+    """The time left, where the job's own detail does not tell it."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text(f"{int(task.completed):,}")
+        return Text("") if task.fields.get("detail") else super().render(task)
 
 
 class Display:
@@ -71,11 +81,10 @@ class Display:
             return
         if self._progress is None:
             self._progress = Progress(
-                SpinnerColumn(),
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=30),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
+                BarColumn(bar_width=12),
+                TaskProgressColumn(),
+                TimeLeft(),
                 TextColumn("{task.fields[detail]}"),
                 console=self.err,
                 transient=True,
@@ -133,8 +142,9 @@ class Display:
         self.close()
         text = document.text if isinstance(document.text, str) else " ".join(document.text)
         shown = " ".join(text.split())
+        room = max(20, self.out.width - len(answer.id) - 3)
         self.out.print(
-            Text.assemble((f"{answer.id}  ", "bold"), shown[:100] + ("…" if len(shown) > 100 else "")),
+            Text.assemble((f"{answer.id}  ", "bold"), shown[:room] + ("…" if len(shown) > room else "")),
             soft_wrap=True,
         )
         self.categories(answer)
@@ -147,20 +157,27 @@ class Display:
             self.out.print(Text(f"    {category.score:.3f}  {category.path}", style=style), soft_wrap=True)
 
     def demo(
-        self, metrics: dict[str, dict[str, Any]], answers: dict[str, Answer], model: Model | None = None
+        self, metrics: dict[str, dict[str, Any]], answers: dict[str, Answer], model: Model, ask: bool
     ) -> None:
-        """The demo's scores side by side, then the answers; on a terminal ``model`` answers what is typed."""
+        """The demo's scores side by side, then the answers; with ``ask`` a terminal goes on asking."""
         self.close()
         self.out.print(levels(metrics))
         for question, answer in answers.items():
-            self.out.print()
-            self.out.print(Text.assemble(("> ", "dim"), (question, "bold")), soft_wrap=True)
-            self.categories(answer)
-        if model is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            self.out.print(Text.assemble(("\n> ", "dim"), (question, "bold")), soft_wrap=True)
+            self.nearest(question, answer, model)
+        if not ask or not (sys.stdin.isatty() and sys.stdout.isatty()):
             return
         self.out.print(Text("\nWhat are you looking for? (an empty line ends)", style="dim"))
         while question := self._asked():
-            self.categories(next(model.predict([question])))
+            self.nearest(question, next(model.predict([question])), model)
+
+    def nearest(self, question: str, answer: Answer, model: Model) -> None:
+        """The decision for a question; where nothing is decided the three best scores."""
+        if not answer.categories:
+            whole = next(model.predict([question], all_scores=True))
+            answer = replace(whole, categories=whole.categories[:3])
+            self.out.print(Text("    nothing is sure enough; the nearest:", style="dim"))
+        self.categories(answer)
 
     def _asked(self) -> str:
         try:

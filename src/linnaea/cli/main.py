@@ -234,7 +234,7 @@ def demo(
     folder: Annotated[
         Path, typer.Option("--dir", help="Run folder; a finished demo there is used again.")
     ] = Path("runs/demo"),
-    encoder: Annotated[str, typer.Option("--encoder", help="textcnn or fasttext.")] = "textcnn",
+    encoder: Annotated[str, typer.Option("--encoder", help="fasttext or textcnn.")] = "fasttext",
     seed: Annotated[int, typer.Option("--seed")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -257,10 +257,12 @@ def demo(
 def main() -> None:
     """Entry point: turns errors into one line on stderr and an exit code."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
     except LinnaeaError as error:
         _leave(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
+        _leave("interrupted", 130)
+    except typer.Abort:
         _leave("interrupted", 130)
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): nothing is wrong.
@@ -271,6 +273,16 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         _leave(f"error: {error.filename or 'output'}: {(error.strerror or str(error)).lower()}", 1)
+    except Exception as error:
+        # The parser's own errors, whose classes differ between versions of typer, know how to put themselves.
+        if not hasattr(error, "format_message"):
+            raise
+        message = error.format_message()
+        where = getattr(error, "ctx", None)
+        asked = f" (see {where.command_path} --help)" if where is not None else ""
+        if not message.strip():  # no command at all: the help page stands there already
+            sys.exit(2)
+        _leave(f"error: {message.rstrip('.')}{asked}", 2)
 
 
 def _leave(message: Any, code: int) -> None:

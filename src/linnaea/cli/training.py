@@ -24,13 +24,12 @@ class TrainingDisplay:
             self.display.note(f"going on from step {start.step:,}")
 
     def on_step(self, progress: Progress) -> None:
-        best = "" if progress.best is None else f", best dev {self._metric} {progress.best:.4f}"
-        left = time.strftime(
-            "%H:%M:%S" if progress.seconds_left >= 3600 else "%M:%S", time.gmtime(progress.seconds_left)
-        )
+        best = "" if progress.best is None else f" best {progress.best:.4f}"
+        form = "%H:%M:%S" if progress.seconds_left >= 3600 else "%M:%S"
+        left = time.strftime(form, time.gmtime(progress.seconds_left))
         detail = (
-            f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.4f}{best}, "
-            f"{progress.documents_per_second:,.0f} docs/s, {left} left"
+            f"epoch {progress.epoch}/{progress.epochs} loss {progress.loss:.4f}{best} "
+            f"{progress.documents_per_second:,.0f} docs/s {left} left"
         )
         self.display.progress("training", progress.step, max(progress.steps, progress.step + 1), detail)
 

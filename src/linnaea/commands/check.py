@@ -1,10 +1,12 @@
-"""``linnaea check``: configs, taxonomies and corpora without training; every problem with its place."""
+"""``linnaea check``: configs, taxonomies, corpora, run and model folders without training; every problem with its
+place.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,15 +15,20 @@ from linnaea.config.config import Config
 from linnaea.config.registry import tokenizers
 from linnaea.config.task import DataConfig, InputConfig, TaskConfig
 from linnaea.corpus.check import check_corpus
+from linnaea.corpus.chunks import format_of
 from linnaea.corpus.document import Document
 from linnaea.corpus.statistics import CorpusStatistics
+from linnaea.corpus.stream import Stream
 from linnaea.errors import DataError, LinnaeaError, UsageError
-from linnaea.files import open_bytes
+from linnaea.taxonomy.draft import is_root_name
 from linnaea.taxonomy.readers import find_problems, read_taxonomy
 from linnaea.taxonomy.render import summary
 from linnaea.taxonomy.taxonomy import Taxonomy
 
-Kind = Literal["config", "taxonomy", "corpus"]
+Kind = Literal["config", "taxonomy", "corpus", "run", "model", "folder"]
+
+NAME_LENGTH = 200
+"""Text with a line longer than this is no taxonomy, however it is indented."""
 
 
 @dataclass
@@ -79,20 +86,19 @@ class CheckReport:
 
 
 def check(paths: Sequence[Path], *, reporter: Reporter | None = None) -> CheckReport:
-    """Check every path. A taxonomy among them serves the corpus files beside it.
-
-    Raises:
-        UsageError: a path is a folder.
+    """Check every path: config, taxonomy, corpus file, run or model folder. A taxonomy among them serves the corpus
+    files beside it.
     """
     reporter = reporter or Silent()
     sections: list[Section] = []
     taxonomy: Taxonomy | None = None
     corpora: list[Section] = []
     for path in paths:
-        if path.is_dir():
-            raise UsageError("is a folder; name files", where=str(path))
         section = Section(str(path), "corpus")
         sections.append(section)
+        if path.is_dir():
+            _check_folder(path, section, reporter)
+            continue
         try:
             section.kind = _kind(path)
         except LinnaeaError as error:
@@ -105,19 +111,24 @@ def check(paths: Sequence[Path], *, reporter: Reporter | None = None) -> CheckRe
         else:
             corpora.append(section)
     for section in corpora:
-        data = DataConfig(train=section.path)
-        _check_data(section, data, TaskConfig(), taxonomy, None)
+        _check_file(section, taxonomy)
     return CheckReport(sections)
 
 
 def _kind(path: Path) -> Kind:
     """By the name, and where that leaves it open by what the file begins with."""
     name = path.name.removesuffix(".gz")
-    if name.endswith((".jsonl", ".ndjson", ".txt", ".parquet")):
-        with open_bytes(path):
-            return "corpus"
-    with open_bytes(path) as file:
-        start = file.read(1 << 16).decode("utf-8-sig", "replace")
+    if name.endswith(".parquet"):
+        return "corpus"
+    stream = Stream(str(path))
+    try:
+        start = stream.head()[: 1 << 16].decode("utf-8", "replace")
+    finally:
+        stream.close()
+    if name.endswith(".txt"):
+        return "taxonomy" if _tree(start) else "corpus"
+    if name.endswith((".jsonl", ".ndjson")):
+        return "corpus"
     if name.endswith(".json"):
         try:
             value = json.loads(start.splitlines()[0]) if start.strip() else {}
@@ -135,6 +146,52 @@ def _kind(path: Path) -> Kind:
         )
         return "corpus" if header & {"text", "doc_token", "labels", "doc_label"} else "taxonomy"
     return "taxonomy"
+
+
+def _tree(text: str) -> bool:
+    """Whether plain text shows a taxonomy: lines as short as names, some of them indented, or a root before a tab."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return False
+    if "\t" in lines[0] and is_root_name(lines[0].split("\t")[0]):
+        return True
+    indented = any(line[0] in " \t" for line in lines[1:])
+    return indented and lines[0][0] not in " \t" and max(map(len, lines)) <= NAME_LENGTH
+
+
+def _check_folder(path: Path, section: Section, reporter: Reporter) -> None:
+    model = path if (path / "model.json").is_file() else path / "model"
+    section.kind = "model" if model == path else "run" if (path / "config.json").is_file() else "folder"
+    if section.kind == "folder":
+        hint = "name files, a run folder or a model folder"
+        section.problems.append(UsageError("is a folder, but of no run or model", where=str(path), hint=hint))
+        return
+    if section.kind == "run":
+        _check_config(path / "config.json", section, reporter)
+    if not model.is_dir():
+        section.warnings.append("this run has no model yet: it has not finished")
+        return
+    from linnaea.model.folder import verify
+
+    try:
+        about = verify(model)
+    except LinnaeaError as error:
+        section.problems.append(error)
+        return
+    found = f"model of Linnaea {about['linnaea']}: {len(about['files'])} files, all as they were written"
+    section.found.append(found)
+
+
+def _check_file(section: Section, taxonomy: Taxonomy | None) -> None:
+    """A corpus file that no config names. Plain text is there to be predicted: it needs no labels."""
+    data = DataConfig(train=section.path)
+    try:
+        text = format_of(section.path) == "text"
+    except DataError:
+        text = False
+    if text:
+        section.found.append("plain text: no labels, so for prediction only")
+    _check_data(section, data, TaskConfig(), None if text else taxonomy, None, need_labels=not text)
 
 
 def _check_config(path: Path, section: Section, reporter: Reporter) -> None:
@@ -178,11 +235,15 @@ def _check_data(
     task: TaskConfig,
     taxonomy: Taxonomy | None,
     reading: InputConfig | None,
+    *,
+    need_labels: bool = True,
 ) -> None:
     if not any(data.files(split) for split in ("train", "dev", "test")):
         return
     length, limit = _length(reading) if reading is not None else (None, None)
-    statistics = check_corpus(data, task, taxonomy, length=length, limit=limit)
+    statistics = check_corpus(data, task, taxonomy, length=length, limit=limit, need_labels=need_labels)
+    if reading is None:  # a file by itself: nothing is split off it
+        statistics = replace(statistics, dev_fraction=None)
     section.statistics = statistics
     section.found += [line for line in statistics.lines() if not line.startswith("note: ")]
     section.warnings += statistics.warnings()

@@ -13,27 +13,28 @@ from linnaea.commands.train import train
 from linnaea.config.config import Config
 from linnaea.corpus.stdlib import builtin_corpus
 from linnaea.errors import UsageError
+from linnaea.files import read_json
 from linnaea.model.answer import Answer
 from linnaea.model.model import Model
 
 QUESTIONS = ("compress a file with gzip", "open a network socket")
-ENCODERS = ("textcnn", "fasttext")
+ENCODERS = ("fasttext", "textcnn")
 
 
 def demo(
     folder: Path,
     questions: Sequence[str] = (),
     *,
-    encoder: str = "textcnn",
+    encoder: str = "fasttext",
     seed: int = 1,
     as_json: bool = False,
     reporter: Reporter | None = None,
-    show: Callable[[dict[str, Any], dict[str, Answer], Model | None], None] | None = None,
+    show: Callable[[dict[str, Any], dict[str, Answer], Model, bool], None] | None = None,
 ) -> dict[str, Any]:
     """Train a network and the linear model on the built-in corpus, show their scores per level, answer questions.
 
     Args:
-        show: called with the metrics of both, the answers, and the model where nothing was asked: a terminal then
+        show: called with the metrics of both, the answers, the model, and whether nothing was asked: a terminal then
             goes on asking.
 
     A finished demo in ``folder`` is used again, so that more questions cost no training.
@@ -49,7 +50,8 @@ def demo(
     results = {}
     for name in (encoder, "linear"):
         config = Config.build(_config(name, folder / name, seed))
-        resume = (folder / name / "config.json").exists()
+        before = folder / name / "config.json"
+        same = before.exists() and read_json(before) == config.dump()
         reporter.note(f"training: {name}")
         results[name] = train(
             config,
@@ -57,7 +59,8 @@ def demo(
             train=train_documents,
             dev=dev,
             test=test,
-            resume=resume,
+            resume=same,
+            overwrite=before.exists() and not same,
             reporter=reporter,
         )
     model = results[encoder].model
@@ -71,9 +74,7 @@ def demo(
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
         return value
     if show is not None:
-        show(
-            {name: result.metrics for name, result in results.items()}, answers, None if questions else model
-        )
+        show({name: result.metrics for name, result in results.items()}, answers, model, not questions)
     return value
 
 
@@ -81,18 +82,24 @@ def _config(name: str, folder: Path, seed: int) -> dict[str, Any]:
     common = {"run": {"dir": str(folder), "seed": seed}}
     if name == "linear":
         return {**common, "training": {"strategy": {"type": "linear"}}, "decision": _DECISION}
+    embedder: dict[str, Any] = {"type": "lookup", "dimension": 128}
     if name == "fasttext":
         return {
             **common,
             "input": {
-                "features": ["token", "char_ngram"],
+                "features": ["token", "ngram", "char_ngram"],
+                "ngram": {"n": 2, "buckets": 100_000},
                 "char_ngram": {"min": 4, "max": 5, "buckets": 50_000},
             },
-            "model": {"embedder": {"type": "lookup", "dimension": 128}, "encoder": "fasttext"},
+            "model": {
+                "embedder": embedder,
+                "encoder": "fasttext",
+                "head": {"type": "linear", "dropout": 0.0},
+            },
             "training": {
                 "epochs": 30,
                 "batch_size": 32,
-                "optimizer": {"type": "adam", "learning_rate": 0.005},
+                "optimizer": {"type": "adam", "learning_rate": 0.01},
             },
             "decision": _DECISION,
         }
@@ -100,7 +107,7 @@ def _config(name: str, folder: Path, seed: int) -> dict[str, Any]:
         **common,
         "input": {"max_tokens": 128},
         "model": {
-            "embedder": {"type": "lookup", "dimension": 128},
+            "embedder": {**embedder, "dropout": 0.3},
             "encoder": {"type": "textcnn", "kernel_sizes": [1, 2], "filters": 300},
             "head": {"type": "linear", "dropout": 0.3},
         },

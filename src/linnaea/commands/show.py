@@ -12,6 +12,7 @@ import numpy as np
 from linnaea.commands.reporter import Reporter, Silent
 from linnaea.config import registry
 from linnaea.config.config import Config
+from linnaea.config.part import prose
 from linnaea.config.task import DataConfig
 from linnaea.corpus.labels import LabelResolver
 from linnaea.corpus.policy import ErrorPolicy
@@ -120,4 +121,4 @@ def list_parts(kind: str | None = None, *, as_json: bool = False) -> str:
 
 def _first_line(config: Any) -> str:
     text = (config.__doc__ or "").strip()
-    return text.splitlines()[0] if text else ""
+    return prose(text.splitlines()[0]) if text else ""

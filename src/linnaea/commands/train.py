@@ -76,14 +76,21 @@ def train(
     config = _config(config, settings)
     if train is None and not config.data.files("train"):
         raise ConfigError("names no training documents", where="data.train")
+    documents = None if train is None else (taxonomy, train, dev, test)
     if _helps():
         # The first process answers for the folder, the messages and the results; the others only compute.
-        reporter, run = Silent(), RunFolder(Path(config.run.dir))
+        run = RunFolder(Path(config.run.dir))
         if not config.training.strategy.network:
             return Result(run, {}, main_process=False)
-    else:
-        run = RunFolder.create(Path(config.run.dir), resume=resume, overwrite=overwrite)
-    if resume:
+        return _train(config, documents, run, resume, Silent())
+    with RunFolder.open(Path(config.run.dir), resume=resume, overwrite=overwrite) as run:
+        return _train(config, documents, run, resume, reporter)
+
+
+def _train(
+    config: Config, documents: tuple[Any, ...] | None, run: RunFolder, resume: bool, reporter: Reporter
+) -> Result:
+    if resume and run.begun:
         finished = _finished(run, config, reporter)
         if finished is not None:
             return finished
@@ -93,8 +100,8 @@ def train(
     elif on_error == "quarantine":
         on_error = "skip"
     policy = ErrorPolicy(on_error, run.quarantine if on_error == "quarantine" else None)
-    if train is not None:
-        corpus = corpus_from_documents(config, taxonomy, train, dev, test, policy=policy)
+    if documents is not None:
+        corpus = corpus_from_documents(config, *documents, policy=policy)
     else:
         corpus = build_corpus(config, policy=policy, progress=reporter.progress)
     _tell_corpus(corpus, policy, reporter)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from linnaea.config.objective import BCEConfig, SoftmaxConfig
 from linnaea.config.outcome import TunedConfig
+from linnaea.config.part import Part
 from linnaea.config.task import InputConfig, NgramConfig, idle_inputs
 from linnaea.errors import ConfigError
 
@@ -24,13 +25,36 @@ def resolve(config: Config) -> Config:
         _check_objective(config)
         _check_features(config)
     else:
-        for part in ("model", "objective"):
-            if config.given(part):
-                problem = f"does nothing under the strategy {config.training.strategy.type!r}"
-                raise ConfigError(problem, where=part, hint="leave it out")
+        _check_idle(config)
         config = config.model_copy(update={"input": _linear_input(config.input)})
     _check_decision(config)
-    return _with_tuning(config)
+    return _with_tuning(_with_cap(config))
+
+
+# What of "run" acts on networks only.
+_NETWORK_RUN = ("deterministic", "devices", "listeners")
+
+
+def _check_idle(config: Config) -> None:
+    """Refuse what does nothing without a network."""
+    problem = f"does nothing under the strategy {config.training.strategy.type!r}"
+    for part in ("model", "objective"):
+        if config.given(part):
+            place = _given_key(part, getattr(config, part))
+            raise ConfigError(problem, where=place, hint=f"leave {part} out")
+    for key in _NETWORK_RUN:
+        if config.run.given(key):
+            raise ConfigError(problem, where=f"run.{key}", hint="leave it out")
+    if config.run.device not in ("auto", "cpu"):
+        raise ConfigError(f"{config.run.device!r} {problem}", where="run.device", hint="it works on the CPU")
+
+
+def _given_key(where: str, value: object) -> str:
+    """The dotted path of a key that was written in the part ``value``; ``where`` itself if none was."""
+    while isinstance(value, Part) and value.model_fields_set:
+        key = min(value.model_fields_set)
+        where, value = f"{where}.{key}", getattr(value, key)
+    return where
 
 
 def _with_loss(config: Config) -> Config:
@@ -90,6 +114,17 @@ def _check_decision(config: Config) -> None:
         raise ConfigError(problem, where="decision.decoding", hint="leave it out")
 
 
+def _with_cap(config: Config) -> Config:
+    """What was not kept cannot be decided, so ``keep`` is a cap too."""
+    keep, top_k = config.evaluation.keep, config.decision.top_k
+    if keep is not None and top_k is not None and top_k > keep:
+        problem = f"{top_k} categories cannot be decided of the {keep} that evaluation.keep leaves"
+        raise ConfigError(problem, where="decision.top_k", hint="raise evaluation.keep or leave it out")
+    if keep is None or top_k is not None or config.task.type == "multiclass":
+        return config
+    return config.model_copy(update={"decision": config.decision.model_copy(update={"top_k": keep})})
+
+
 def _with_tuning(config: Config) -> Config:
     """Thresholds are tuned on dev for networks, out of fold for linear models, unless told."""
     threshold = config.decision.threshold
@@ -121,6 +156,8 @@ def without_idle(value: dict[str, Any], config: Config) -> dict[str, Any]:
     if not config.training.strategy.network:
         value["training"] = {"strategy": value["training"]["strategy"]}
         del value["model"], value["objective"]
+        for key in _NETWORK_RUN:
+            del value["run"][key]
     for key in idle_inputs(config.input.features):
         value["input"].pop(key, None)
     for key in ("ngram", "char_ngram"):

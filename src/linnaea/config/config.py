@@ -16,8 +16,8 @@ from linnaea.config.checks import resolve, without_idle
 from linnaea.config.heads import ModelConfig
 from linnaea.config.objective import ObjectiveConfig
 from linnaea.config.outcome import DecisionConfig, EvaluationConfig, RunConfig
-from linnaea.config.part import Part, dotted, first_problem
-from linnaea.config.reading import anchor, apply, load_plugin, read_config
+from linnaea.config.part import Part, dotted, first_problem, prose
+from linnaea.config.reading import anchor, apply, load_plugin, plugin_path, read_config
 from linnaea.config.task import DataConfig, InputConfig, TaskConfig
 from linnaea.config.training import TrainingConfig
 from linnaea.errors import ConfigError
@@ -74,12 +74,17 @@ class Config(Part):
         """Check a config given as a dictionary; plug-ins are imported first, so that their names are known.
 
         Args:
-            folder: plug-ins are looked for here; other paths in ``value`` stay as they are.
+            folder: plug-ins are looked for here (default: the current folder); other paths in ``value`` stay
+                as they are.
         """
-        names = value.get("plugins", [])
-        for name in names if isinstance(names, list) else []:
-            if isinstance(name, str):
-                load_plugin(name, folder)
+        names = value.get("plugins")
+        if isinstance(names, list):
+            start = folder or Path.cwd()
+            names = [plugin_path(name, start) if isinstance(name, str) else name for name in names]
+            for name in names:
+                if isinstance(name, str):
+                    load_plugin(name, folder)
+            value = {**value, "plugins": names}
         try:
             config = cls.model_validate(value)
         except ValidationError as error:
@@ -98,11 +103,23 @@ def reads_sequence(config: Config) -> bool:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of a config file, for editors."""
-    value = Config.model_json_schema()
+    value: dict[str, Any] = _plain(Config.model_json_schema())
     value["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     value["title"] = "Linnaea config"
     value["properties"]["$schema"] = {"type": "string", "description": "where editors find this schema"}
     return value
+
+
+def _plain(value: Any) -> Any:
+    """A JSON Schema whose descriptions, docstrings among them, are plain text."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: prose(item) if key == "description" and isinstance(item, str) else _plain(item)
+        for key, item in value.items()
+    }
 
 
 __all__ = ["Config", "dotted", "load_plugin", "reads_sequence", "schema"]

@@ -66,7 +66,7 @@ class LookupConfig(EmbedderConfig):
     """A table with one vector a token; the same table serves as bag (mean) under encoders that read bags."""
 
     dimension: int = Field(100, ge=1, description="of the vectors")
-    initializer: Annotated[InitializerConfig, OneOf(initializers)] = Field(
+    initializer: Annotated[InitializerConfig, OneOf(initializers, "uniform")] = Field(
         UniformConfig(), description="first values of the vectors"
     )
     pretrained: str | None = Field(
@@ -99,13 +99,13 @@ class LinearHeadConfig(HeadConfig):
 class ModelConfig(Part):
     """The network: embedder, encoder, head."""
 
-    embedder: Annotated[EmbedderConfig, OneOf(embedders)] = Field(
+    embedder: Annotated[EmbedderConfig, OneOf(embedders, "lookup")] = Field(
         LookupConfig(), description="ids to vectors"
     )
-    encoder: Annotated[EncoderConfig, OneOf(encoders)] = Field(
+    encoder: Annotated[EncoderConfig, OneOf(encoders, "textcnn")] = Field(
         TextCNNConfig(), description="vectors to one document vector"
     )
-    head: Annotated[HeadConfig, OneOf(heads)] = Field(
+    head: Annotated[HeadConfig, OneOf(heads, "linear")] = Field(
         LinearHeadConfig(), description="document vector to logits"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from linnaea.config.part import Choice, Nested, Part
 from linnaea.config.registry import OneOf, decoders, thresholds
@@ -83,14 +83,17 @@ class MaxConfig(DecodingConfig):
 class DecisionConfig(Part):
     """From scores to sets of categories."""
 
-    threshold: Annotated[ThresholdConfig, OneOf(thresholds)] = Field(
+    threshold: Annotated[ThresholdConfig, OneOf(thresholds, "fixed")] = Field(
         FixedConfig(), description="from which score on a category is decided"
     )
-    decoding: Annotated[DecodingConfig, OneOf(decoders)] = Field(
+    decoding: Annotated[DecodingConfig, OneOf(decoders, "none")] = Field(
         NoDecodingConfig(), description="how the set is made to fit the taxonomy"
     )
     top_k: int | None = Field(
-        None, ge=1, description="at most so many categories a document, the best, before decoding"
+        None,
+        ge=1,
+        description="at most so many categories a document, the best, before decoding; "
+        "null: evaluation.keep where that is given, else no cap",
     )
 
 
@@ -98,11 +101,21 @@ class EvaluationConfig(Part):
     """What is measured."""
 
     ranks: list[Annotated[int, Field(ge=1)]] = Field(
-        [1, 3, 5], min_length=1, description="k of precision@k; the last is nDCG's"
+        [1, 3, 5], min_length=1, description="k of precision@k; the largest is nDCG's"
     )
     keep: int | None = Field(
-        None, ge=1, description="keep only so many best scores a document (very large taxonomies)"
+        None,
+        ge=1,
+        description="keep only so many best scores a document (very large taxonomies); what was not kept "
+        "cannot be decided, so decision.top_k is at most this, and this where it is not given",
     )
+
+    @field_validator("ranks")
+    @classmethod
+    def _ascending(cls, value: list[int]) -> list[int]:
+        if len(set(value)) != len(value):
+            raise ValueError("names a rank twice")
+        return sorted(value)
 
 
 Count = Annotated[int, Field(ge=1)]
@@ -110,7 +123,10 @@ Numbers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
 class RunConfig(Part):
-    """Where the run lives and on what it runs. ``dir`` is relative to the current folder."""
+    """Where the run lives and on what it runs. ``dir`` is relative to the current folder.
+
+    The linear strategy works on the CPU: ``devices``, ``deterministic`` and ``listeners`` are for networks.
+    """
 
     dir: str = Field("runs/linnaea", min_length=1, description="the run folder, from the current folder")
     seed: int = Field(1, ge=0, lt=2**31, description="of everything that is drawn at random")

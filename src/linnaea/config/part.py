@@ -63,6 +63,11 @@ def dotted(where: str, location: Iterable[int | str]) -> str:
     return path
 
 
+def prose(text: str | None) -> str:
+    """A docstring or description as plain text in one line: code in single quotes, not in backticks."""
+    return " ".join((text or "").split()).replace("``", "'")
+
+
 def shown(value: object) -> str:
     """A received value, short enough for one line; true, false and null as JSON writes them."""
     text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)

@@ -96,6 +96,11 @@ def _absolute(value: Any, folder: Path, path: tuple[str, ...]) -> Any:
     return value
 
 
+def plugin_path(name: str, folder: Path) -> str:
+    """A plug-in as it can be found from anywhere: a ``.py`` file by its absolute path, a module by its name."""
+    return str(_absolute(name, folder, ("plugins",)))
+
+
 def apply(value: dict[str, Any], setting: str) -> None:
     """Put one ``a.b=value`` into the config: JSON, else a string; an object replaces.
 

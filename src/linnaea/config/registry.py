@@ -130,10 +130,14 @@ def _package(module: Any) -> str:
 
 
 class OneOf:
-    """Annotation of a field that holds a registry's choice: ``{"type": "textcnn", ...}`` or ``"textcnn"``."""
+    """Annotation of a field that holds a registry's choice: ``{"type": "textcnn", ...}`` or ``"textcnn"``.
 
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
+    Args:
+        default: the type of an object that names none, that of the field's default; None: it must name one.
+    """
+
+    def __init__(self, registry: Registry, default: str | None = None) -> None:
+        self.registry, self.default = registry, default
 
     def _validate(self, value: Any) -> Choice:
         kind = self.registry.kind
@@ -145,8 +149,8 @@ class OneOf:
             value = {"type": value}
         if not isinstance(value, dict):
             raise Nested(ConfigError(f'must be an object with a "type", not {shown(value)}'))
-        name = value.get("type")
-        if not isinstance(name, str):
+        name = value.get("type", self.default)
+        if not isinstance(name, str) or self._misspelt(value):
             raise Nested(self._untyped(value))
         rest = {key: item for key, item in value.items() if key != "type"}
         try:
@@ -156,7 +160,24 @@ class OneOf:
         try:
             return config.model_validate(rest)
         except ValidationError as error:
-            raise Nested(first_problem(error, config, "", rest)) from None
+            problem = first_problem(error, config, "", rest)
+            raise Nested(problem if "type" in value else self._assumed(problem, name, rest)) from None
+
+    def _misspelt(self, value: dict[str, Any]) -> bool:
+        """Whether "type" was meant by another key, so that the default would be the wrong guess."""
+        if "type" in value or self.default is None:
+            return False
+        known = self.registry.config(self.default).model_fields
+        return any(key not in known and suggest(str(key), ["type"]) for key in value)
+
+    def _assumed(self, problem: ConfigError, name: str, rest: dict[str, Any]) -> ConfigError:
+        """``problem`` under the default type: of an unknown key, which type was assumed and which knows it."""
+        if problem.message != "unknown key" or problem.where not in rest:
+            return problem
+        owners = [n for n in self.registry.names() if problem.where in self.registry.config(n).model_fields]
+        hint = f"a key of {', '.join(map(repr, owners))}" if owners else problem.hint
+        message = f'unknown key: without a "type" this {self.registry.kind} is {name!r}'
+        return ConfigError(message, where=problem.where, hint=hint)
 
     def _untyped(self, value: dict[str, Any]) -> ConfigError:
         known = "known: " + ", ".join(self.registry.names())
@@ -180,7 +201,7 @@ class OneOf:
             config = self.registry.config(name)
             branch = dict(handler.resolve_ref_schema(handler(config.__pydantic_core_schema__)))
             branch["properties"] = {"type": {"const": name}, **branch.get("properties", {})}
-            branch["required"] = ["type", *branch.get("required", [])]
+            branch["required"] = [*([] if name == self.default else ["type"]), *branch.get("required", [])]
             branch["title"] = name
             branches.append(branch)
         short = {"enum": [n for n in self.registry.names() if not _required(self.registry.config(n))]}

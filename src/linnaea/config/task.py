@@ -227,18 +227,24 @@ def idle_inputs(features: list[Feature]) -> list[str]:
 
 
 class InputConfig(Part):
-    """What is read of a document: how text is cut, which features, how long."""
+    """What is read of a document: how text is cut, which features, how long.
 
-    tokenizer: Annotated[TokenizerConfig, OneOf(tokenizers)] = Field(
+    Unless ``features`` are given the linear strategy reads tokens and a dictionary of word pairs; unless
+    ``max_tokens`` is given it reads whole texts.
+    """
+
+    tokenizer: Annotated[TokenizerConfig, OneOf(tokenizers, "word")] = Field(
         WordConfig(), description="how text is cut"
     )
     features: list[Feature] = Field(
         ["token"],
         min_length=1,
         description="what the encoder reads: a sequence (token or char), or a bag of any of token, ngram, "
-        "char_ngram, keyword, topic",
+        "char_ngram, keyword, topic; the linear strategy counts any of the latter, by default token and ngram",
     )
-    max_tokens: int | None = Field(256, ge=1, description="longer texts are cut; null: never")
+    max_tokens: int | None = Field(
+        256, ge=1, description="longer texts are cut; null: never, the default under the linear strategy"
+    )
     max_characters: int | None = Field(1024, ge=1, description="the same for the feature char")
     vocabulary: VocabularyConfig = Field(VocabularyConfig(), description="of tokens")
     char_vocabulary: VocabularyConfig = Field(
@@ -248,7 +254,11 @@ class InputConfig(Part):
         ListVocabularyConfig(), description="of the feature keyword"
     )
     topic_vocabulary: ListVocabularyConfig = Field(ListVocabularyConfig(), description="of the feature topic")
-    ngram: NgramConfig = Field(NgramConfig(), description="of the feature ngram")
+    ngram: NgramConfig = Field(
+        NgramConfig(),
+        description="of the feature ngram; where the linear strategy reads it without being told: n 2, "
+        "buckets 0 (a dictionary), min_count 2",
+    )
     char_ngram: CharNgramConfig = Field(CharNgramConfig(), description="of the feature char_ngram")
 
     @model_validator(mode="after")

@@ -128,7 +128,7 @@ class EarlyStoppingConfig(Part):
 class TrainingConfig(Part):
     """How the network is fitted."""
 
-    strategy: Annotated[StrategyConfig, OneOf(strategies)] = Field(
+    strategy: Annotated[StrategyConfig, OneOf(strategies, "joint")] = Field(
         JointConfig(), description="what is fitted"
     )
     epochs: int = Field(20, ge=1, description="passes over train, at most")
@@ -136,10 +136,10 @@ class TrainingConfig(Part):
     batch_tokens: int | None = Field(
         None, ge=1, description="a budget of padded tokens a batch; then batch_size is its largest size"
     )
-    optimizer: Annotated[OptimizerConfig, OneOf(optimizers)] = Field(
+    optimizer: Annotated[OptimizerConfig, OneOf(optimizers, "adam")] = Field(
         AdamConfig(), description="how weights move"
     )
-    schedule: Annotated[ScheduleConfig, OneOf(schedules)] = Field(
+    schedule: Annotated[ScheduleConfig, OneOf(schedules, "constant")] = Field(
         ConstantConfig(), description="how the learning rate goes"
     )
     warmup_steps: int = Field(0, ge=0, description="the learning rate rises from 0 over so many steps")

@@ -1,6 +1,6 @@
 """Chunks: corpus files cut into blocks of whole records, unparsed, so that processes can share the parsing.
 
-A chunk is small (some two megabytes, or one longer record), picklable, and knows its file, its first line and
+A chunk is small (a quarter of a megabyte, or one longer record), picklable, and knows its file, its first line and
 its byte offset; the parsing of a chunk (``readers.parse_chunk``) needs nothing else.
 """
 

@@ -13,8 +13,9 @@ _SHOWN = 8
 
 def describe(found: CorpusStatistics) -> list[str]:
     """Splits, then levels, then warnings."""
-    lines = [_split(split, found) for split in found.splits.values()]
-    if found.dev_fraction is not None:
+    lines = [_split(split, found) for split in found.splits.values() if split.documents or split.left_out]
+    train = found.splits.get("train")
+    if found.dev_fraction is not None and train is not None and train.documents:
         lines.append(f"dev    none given: a stratified {found.dev_fraction:.0%} of train will be set aside")
     rows = found.levels()
     if found.taxonomy is not None and rows:

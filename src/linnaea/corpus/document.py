@@ -22,7 +22,8 @@ class Document:
     """A document as read.
 
     Attributes:
-        id: given, or the running number in its split (from 0) as a string.
+        id: given; "" stands for the running number in its split (from 0) as a string, which readers and
+            featurizer put in its place.
         text: the text; a tuple holds tokens that came ready.
         labels: as written (id, name or path); None = not labelled, () = belongs nowhere.
     """

@@ -21,7 +21,8 @@ class Fields:
 
     Attributes:
         labels: alternatives; the first that is there counts.
-        given: which of them the user wrote, as keys of ``data.fields``.
+        given: which of them were renamed, as keys of ``data.fields``: a table must have these columns. (Not which
+            the user wrote: the config that a model keeps holds every name.)
     """
 
     id: str
@@ -41,7 +42,11 @@ class Fields:
             labels=(config.labels,) if config.labels is not None else ("doc_label", "labels"),
             keywords=config.keywords,
             topics=config.topics,
-            given=frozenset(config.model_fields_set),
+            given=frozenset(
+                name
+                for name, info in FieldsConfig.model_fields.items()
+                if getattr(config, name) != info.default
+            ),
         )
 
     @property

@@ -85,8 +85,9 @@ class CorpusStatistics:
 
     @property
     def counted(self) -> SplitStatistics | None:
-        """The split whose documents per category matter: train, else the first there is."""
-        return next((split for split in self.splits.values() if split.counts_C is not None), None)
+        """The split whose documents per category matter: train, else the first there is; None: it holds none."""
+        found = next((split for split in self.splits.values() if split.counts_C is not None), None)
+        return found if found is not None and found.documents else None
 
     def categories(self, least: int, most: int) -> list[str]:
         """Ids of the categories with ``least`` to ``most`` documents in train, in column order."""
@@ -98,7 +99,7 @@ class CorpusStatistics:
     def unseen(self) -> list[str]:
         """Ids of categories that have documents in dev or test but none in train."""
         train = self.splits.get("train")
-        if self.taxonomy is None or train is None or train.counts_C is None:
+        if self.taxonomy is None or train is None or train.counts_C is None or not train.documents:
             return []
         others = [s.counts_C for s in self.splits.values() if s is not train and s.counts_C is not None]
         seen_C = np.sum(others, axis=0) if others else np.zeros(len(self.taxonomy))

@@ -115,6 +115,10 @@ class Decider:
                 hint=f"raise evaluation.keep, or set decision.top_k to {kept} or less",
             )
 
+    def scored(self, predictions: Predictions) -> Predictions:
+        """The scores that this decider's decoding works on: under ``max`` the largest among a category and its descendants."""
+        return prepared(predictions, build_decoder(self.decoding, self.taxonomy), None)
+
     def table(self) -> dict[str, int]:
         """How many categories have a threshold of their own, share the global one, or have none."""
         never_C = np.isinf(self.thresholds_C)
@@ -191,8 +195,9 @@ def build_decoder(config: DecodingConfig, taxonomy: Taxonomy) -> Decoding:
 
 def prepared_blocks(predictions: Predictions, decoder: Decoding, top_k: int | None) -> Iterator[np.ndarray]:
     """Dense blocks of scores as thresholds see them: capped, then through the decoder's part in scores."""
+    caps = top_k is not None and top_k < predictions.kept  # else there is nothing to cut
     for _, block_NC in predictions.blocks(MEGABYTES):
-        if top_k is not None and top_k < block_NC.shape[1]:
+        if caps and top_k is not None:
             block_NC = np.where(keep_best(block_NC, top_k), block_NC, block_NC.dtype.type(0))
         yield decoder.scores(block_NC)
 

@@ -138,7 +138,9 @@ class _Watched:
     def chosen(self) -> Ragged:
         thresholds_C = np.full(len(self.taxonomy), 0.0 if self.threshold is None else self.threshold)
         choice: Any = "best" if self.threshold is None else "thresholds"
-        return Decider(self.taxonomy, thresholds_C, choice=choice).decide(self.predictions).chosen
+        # Where only the best scores were kept, they are all that can be decided.
+        kept = self.predictions.kept if self.predictions.sparse else None
+        return Decider(self.taxonomy, thresholds_C, top_k=kept, choice=choice).decide(self.predictions).chosen
 
     @cached_property
     def counts(self) -> Counts:

@@ -26,7 +26,7 @@ from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.featurizer import Featurizer
 
 FORMAT = 1
-_KEPT = ("task", "input", "model", "objective", "training", "decision", "plugins")
+_KEPT = ("task", "input", "model", "objective", "training", "decision", "evaluation", "plugins")
 
 
 def save(model: Model, path: Path | str) -> None:
@@ -60,6 +60,8 @@ def portable(config: Config) -> dict[str, Any]:
     value["task"].pop("taxonomy_format", None)
     if value.get("model"):
         value["model"]["embedder"].pop("pretrained", None)
+    # It acts in training alone, and asks for the taxonomy that was just left out.
+    value.get("objective", {}).pop("recursive_penalty", None)
     if "plugins" in value:
         value["plugins"] = [Path(name).name if name.endswith(".py") else name for name in value["plugins"]]
     # How documents are read (field names) acts in predict and evaluate too.
@@ -85,6 +87,17 @@ def find(path: Path | str) -> Path:
         hint = "this run has not finished: give `linnaea train` the config again with --resume"
         raise ModelError("this run folder holds no model yet", where=str(path), hint=hint)
     raise ModelError("is neither a run folder nor a model folder (no model.json)", where=str(path))
+
+
+def verify(path: Path | str) -> dict[str, Any]:
+    """The content of ``model.json`` once every file of the model folder ``path`` is as it was written.
+
+    Raises:
+        ModelError: missing, truncated, altered or of a newer format.
+    """
+    about = _about(Path(path))
+    _check_files(Path(path), about["files"])
+    return about
 
 
 def load(path: Path | str, plugins: Sequence[str] = (), device: str = "auto") -> Model:

@@ -77,17 +77,19 @@ class Model:
     ) -> Iterator[Answer]:
         """Answers for documents that are encoded already."""
         predictions = self.scorer.score(split)
-        decisions = (decider or self.decider).decide(predictions)
-        return answers(predictions, decisions, all_scores=all_scores)
+        decider = decider or self.decider
+        decisions = decider.decide(predictions)
+        return answers(
+            decider.scored(predictions) if all_scores else predictions, decisions, all_scores=all_scores
+        )
 
     def scores(self, documents: Iterable[Any]) -> np.ndarray:
         """``[N, C]`` float32 scores, columns as ``taxonomy.ids``."""
         chunks = []
         stream = iter(self._documents(documents))
         while chunk := list(itertools.islice(stream, CHUNK)):
-            chunks.append(
-                np.concatenate([b for _, b in self.scorer.score(self.featurizer.encode(chunk)).blocks()])
-            )
+            predictions = self.decider.scored(self.scorer.score(self.featurizer.encode(chunk)))
+            chunks.append(np.concatenate([block for _, block in predictions.blocks()]))
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.taxonomy)), dtype=np.float32)
 
     def evaluate(self, documents: Iterable[Any], labels: Iterable[Sequence[str]] | None = None) -> Evaluation:
@@ -109,7 +111,13 @@ class Model:
     def measured(self, predictions: Predictions, decisions: Decisions, gold: Ragged) -> Evaluation:
         """Metrics of decisions against gold, as the task and the config's evaluation part say."""
         config = self.config
-        return evaluate(predictions, decisions, gold, config.evaluation, closure=config.task.gold_closure)
+        return evaluate(
+            self.decider.scored(predictions),
+            decisions,
+            gold,
+            config.evaluation,
+            closure=config.task.gold_closure,
+        )
 
     def decider_with(self, top_k: int | None = None, threshold: float | None = None) -> Decider:
         """The model's decider, or one with another cap or threshold."""

@@ -38,11 +38,15 @@ class Sizes:
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """Vectors of a sequence; under encoders that read bags ``[B, 1, E]``, masked for empty documents."""
+    """Vectors of a sequence; under encoders that read bags ``[B, 1, E]``, masked for empty documents.
+
+    ``repeats``: equal ids have equal vectors here, so that work on one of them will do for all.
+    """
 
     vectors_BTE: Tensor
     mask_BT: Tensor
     ids_BT: Tensor | None = None
+    repeats: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 BATCH = 1024  # documents, at most
 LOGITS = 2**25  # of a batch, at most: 128 MB
+TOKENS = 32_768  # of a batch, padding included
+# Of sequences on a CPU: more of them pad more and leave the cache (TextCNN scores 0.9 times as fast at 32,768), fewer
+# repeat fewer tokens (0.75 times as fast at 8,192).
+CPU_TOKENS = 16_384
 
 
 class NetworkScorer:
@@ -83,7 +87,8 @@ class NetworkScorer:
         """Every document of ``split`` once, in batches of like length, on the network's device."""
         self.network.eval()
         size = max(1, min(BATCH, LOGITS // len(self.taxonomy)))
-        for batch in score_batches(split, self.features, self.reads, batch_size=size):
+        tokens = CPU_TOKENS if self.reads == "sequence" and self.device.type == "cpu" else TOKENS
+        for batch in score_batches(split, self.features, self.reads, batch_size=size, batch_tokens=tokens):
             moved = batch.to(self.device)
             yield moved, self.network(moved)
 

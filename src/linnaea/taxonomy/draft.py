@@ -136,11 +136,13 @@ class Draft:
     def find_root(self, *, implicit: bool) -> None:
         """Settle which category is the artificial root, and note who stands under no parent.
 
-        The root is what is called so (``Root``) and has children; without one, the single category that is
-        mentioned as a parent only. What stands there for itself is never taken for the root by another name.
+        The root is what is called so (``Root``) and has children; in a file whose parents need no line of their
+        own also the single category that is mentioned as a parent only. What stands there for itself is never
+        taken for the root by another name.
 
         Args:
-            implicit: several that are mentioned as parents only are top categories (a file without root).
+            implicit: a parent needs no line of its own: several that are mentioned as parents only are top
+                categories (a file without root). Otherwise only ``Root`` and ``0`` may be mentioned so.
         """
         parent_E, child_E = self.edges()
         below = np.bincount(child_E, minlength=len(self.ids)) > 0
@@ -148,16 +150,15 @@ class Draft:
         tops = [int(n) for n in np.flatnonzero(~below)]
         unknown = [n for n in tops if not self.defined[n]]
         called = [n for n in tops if is_root_name(self.names[n]) or is_root_name(self.ids[n])]
+        called += [n for n in unknown if self.ids[n] == "0" and not implicit]
         named = [n for n in called if above[n] or len(self.ids) == 1]
         if named:
             self.root = named[0]
             self._note_orphans([n for n in tops if n != self.root])
-        elif len(unknown) < len(tops):
+        elif len(unknown) < len(tops) or not implicit:
             self._note_orphans(unknown)
         elif len(unknown) == 1 and above[unknown[0]]:
             self.root = unknown[0]
-        elif not implicit:
-            self._note_orphans(unknown)
 
     def note_unknown_parents(self) -> None:
         """Note who is mentioned as a parent only, in a file that has a line for every category."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from linnaea.config.config import Config
 from linnaea.config.task import InputConfig
-from linnaea.corpus.labels import LabelResolver
+from linnaea.corpus.labels import LabelResolver, read_off
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.corpus.readers import documents_from
 from linnaea.corpus.split import stratified_split
@@ -24,7 +24,7 @@ from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.cache import Progress, Source, load
 from linnaea.text.columns import Columns, Cutter, encode_documents
 from linnaea.text.featurizer import Featurizer, needed_columns
-from linnaea.text.gold import check_task, gold_labels, read_off, resolve
+from linnaea.text.gold import check_task, gold_labels, resolve
 from linnaea.text.store import Corpus, Split
 from linnaea.text.workers import Job
 
@@ -43,7 +43,7 @@ def build_corpus(config: Config, *, policy: ErrorPolicy, progress: Progress | No
         progress: hears ``(what, done, total)``.
 
     Raises:
-        ConfigError: no training documents are named.
+        ConfigError: no training documents are named, or a recursive penalty has no edges to act on.
         DataError: a broken file or document, an unknown label, no documents: with ``file:line``.
         TaxonomyError: the taxonomy is broken.
     """
@@ -57,7 +57,7 @@ def build_corpus(config: Config, *, policy: ErrorPolicy, progress: Progress | No
         None if task.taxonomy is None else read_taxonomy(task.taxonomy, task.taxonomy_format, task.separator)
     )
     if taxonomy is not None:
-        check_task(taxonomy, task)
+        _check_taxonomy(taxonomy, config)
     stores: dict[SplitName, Columns] = {}
     for name in _NAMES:
         if files := config.data.files(name):
@@ -92,7 +92,7 @@ def corpus_from_documents(
     if taxonomy is None and task.taxonomy is not None:
         taxonomy = read_taxonomy(task.taxonomy, task.taxonomy_format, task.separator)
     if taxonomy is not None:
-        check_task(taxonomy, task)
+        _check_taxonomy(taxonomy, config)
     cutter = Cutter(config.input, _stored_columns(config.input))
     stores: dict[SplitName, Columns] = {}
     for name, value in zip(_NAMES, (train, dev, test), strict=True):
@@ -126,7 +126,7 @@ def _corpus(
     task = config.task
     if taxonomy is None:
         taxonomy = read_off(list(stores["train"].tables["label"]), task)
-        check_task(taxonomy, task)
+        _check_taxonomy(taxonomy, config)
     resolver = LabelResolver.for_task(taxonomy, task)
     gold: dict[SplitName, Ragged] = {}
     rows: dict[SplitName, np.ndarray | None] = {}
@@ -152,6 +152,18 @@ def _corpus(
     corpus = Corpus(taxonomy, featurizer, splits["train"], splits.get("dev"), splits.get("test"))
     facts = _facts(corpus)
     return replace(corpus, warnings=(*warnings, *_warnings(corpus, facts)), facts=facts)
+
+
+def _check_taxonomy(taxonomy: Taxonomy, config: Config) -> None:
+    check_task(taxonomy, config.task)
+    if config.objective.recursive_penalty > 0 and not len(taxonomy.parents.values):
+        of_labels = config.task.taxonomy is None
+        found = "the labels of train are no paths" if of_labels else "this one has a single level"
+        raise ConfigError(
+            f"needs a taxonomy with edges; {found}",
+            where="objective.recursive_penalty",
+            hint="set task.taxonomy, or leave it out" if of_labels else "leave it out",
+        )
 
 
 def _dev_split(labels: Ragged, taxonomy: Taxonomy, config: Config) -> tuple[np.ndarray, np.ndarray]:

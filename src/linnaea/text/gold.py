@@ -19,29 +19,9 @@ from linnaea.corpus.labels import LabelError, LabelResolver
 from linnaea.corpus.policy import DocumentError, ErrorPolicy
 from linnaea.errors import TaxonomyError
 from linnaea.ragged import Ragged
-from linnaea.taxonomy.readers import taxonomy_from_labels
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.columns import Columns
 from linnaea.text.leftout import RawLines
-
-_SEPARATORS = ("--", "/", "|", ">", "::", "\\", "\x1f")
-
-
-def read_off(labels: Sequence[str], task: TaskConfig) -> Taxonomy:
-    """The taxonomy of labels that have none: of paths where the task is hierarchical, else of one level.
-
-    Raises:
-        TaxonomyError: no labels; a path with an empty name.
-    """
-    if not task.flat:
-        return taxonomy_from_labels(labels, task.separator)
-    if not any(label.strip() for label in labels):
-        raise TaxonomyError("no label to read categories off", hint="name a taxonomy file in task.taxonomy")
-    # In a flat task a label is a name, whatever signs it holds: a separator that none of them holds leaves
-    # them whole.
-    wanted = (task.separator, *_SEPARATORS)
-    separator = next((s for s in wanted if not any(s in label for label in labels)), "\x00")
-    return taxonomy_from_labels(labels, separator)
 
 
 def check_task(taxonomy: Taxonomy, task: TaskConfig) -> None:

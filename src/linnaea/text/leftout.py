@@ -11,6 +11,7 @@ from typing import IO, Self
 
 from linnaea.corpus.document import Origin
 from linnaea.corpus.policy import DocumentError
+from linnaea.corpus.stream import STDIN_NAME
 from linnaea.errors import DataError
 from linnaea.files import open_bytes
 
@@ -24,7 +25,9 @@ class RawLines:
 
     def read(self, origin: Origin | None) -> bytes | None:
         """The line of a document as it stands in its file; None: it has none (standard input, Parquet)."""
-        if origin is None or origin.offset < 0 or not Path(origin.file).is_file():
+        if origin is None or origin.offset < 0 or origin.file == STDIN_NAME:
+            return None
+        if not Path(origin.file).is_file():
             return None
         try:
             if self._file is None or self._name != origin.file:

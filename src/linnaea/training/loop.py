@@ -4,9 +4,9 @@ Every loss is divided by the documents of the *global* step and gradients are su
 two processes make the steps of one, to rounding error.
 
 A run goes on from a checkpoint as if it had never stopped: batches come from (seed, epoch, position),
-learning rates from the step; all else (weights, optimiser state, random generators, running loss, best epoch,
-patience, history) is in the checkpoint. On a CPU with the same number of threads the outcome is equal to the
-last bit.
+dropout from (seed, step, document), learning rates from the step; all else (weights, optimiser state, random
+generators, running loss, best epoch, patience, history) is in the checkpoint. On a CPU with the same number
+of threads the outcome is equal to the last bit.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from linnaea.config.outcome import RunConfig
 from linnaea.config.training import TrainingConfig
 from linnaea.errors import InterruptedRun, RunError
 from linnaea.nn.batch import Batch
+from linnaea.nn.layers.dropout import drawn
 from linnaea.training.gradients import add_over_processes, clip
 from linnaea.training.history import EpochRecord, EpochTime, History, Listener, Progress, Start, tell
 from linnaea.training.interruption import Interruption
@@ -192,7 +193,8 @@ class _Training:
     def _add(self, batch: Batch, documents: int, idle: bool) -> None:
         """Add a batch's share to the gradients of a step of so many documents; idle: it is only for
         company."""
-        with self.fabric.autocast():
+        draws = drawn(self.network, self.keeper.seed, self.state.step, batch.rows_B)
+        with self.fabric.autocast(), draws:
             output = self.network(batch)
         share = self.objective(output, batch, self.network, documents)
         if idle:

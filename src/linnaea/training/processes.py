@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import datetime
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -52,18 +53,31 @@ def connect(run: RunConfig, config: TrainingConfig) -> Fabric:
     if precision == "auto":
         halves = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         precision = "bf16" if halves else "32"
-    fabric = Fabric(
-        accelerator=kind,
-        devices=count if kind == "cpu" else devices,
-        num_nodes=nodes,
-        strategy=DDPStrategy(timeout=PATIENCE) if count * nodes > 1 else "auto",
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
-    )
-    fabric.launch()
+    with _quiet():
+        fabric = Fabric(
+            accelerator=kind,
+            devices=count if kind == "cpu" else devices,
+            num_nodes=nodes,
+            strategy=DDPStrategy(timeout=PATIENCE) if count * nodes > 1 else "auto",
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+        )
+        fabric.launch()
     if fabric.world_size > 1:
         # Fabric leaves its group to the end of the process, where its threads may die noisily.
         atexit.register(_disconnect)
     return fabric
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Fabric tells nothing but warnings and errors."""
+    log = logging.getLogger("lightning_fabric")
+    before = log.level
+    log.setLevel(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _disconnect() -> None:
@@ -145,7 +159,7 @@ def set_generators(fabric: Fabric, states: Mapping[str, Tensor], seed: int, step
     """Take up the states that ``generators`` gave.
 
     In another world, or on another kind of device, they do not fit: the generators are seeded from (seed,
-    rank, step), so batches go on as they were and dropout differently.
+    rank, step). Batches and dropout go on as they were all the same; neither is drawn from these.
     """
     gpu = fabric.device.type != "cpu"
     if len(states["cpu"]) != fabric.world_size or gpu != ("device" in states):

@@ -27,6 +27,7 @@ from linnaea.config.heads import LookupConfig
 from linnaea.config.registry import embedders, initializers
 from linnaea.errors import ConfigError
 from linnaea.nn.batch import Bag, Batch
+from linnaea.nn.layers.dropout import Dropout
 from linnaea.nn.network import Embedded, Embedder, Sizes
 
 PADDED = ("token", "character")
@@ -68,19 +69,24 @@ class _GatherRows(torch.autograd.Function):
 
 
 class _SumRows(torch.autograd.Function):
-    """The weighted sum of the rows of each bag, with a row-wise gradient."""
+    """The weighted sum of the rows of each bag, with a row-wise gradient; ``dense``: spread over the table."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, bag: Bag) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, bag: Bag, dense: bool) -> Tensor:
         ctx.save_for_backward(weight, bag.values, bag.offsets_B1, bag.weights)
+        ctx.dense = dense
         return _sum_rows(weight, bag)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_BE: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad_BE: Tensor) -> tuple[Tensor, None, None]:
         weight, values_N, offsets_B1, weights_N = ctx.saved_tensors
         source_N = _rows(Bag(values_N, offsets_B1))
-        return row_gradient(values_N, source_N, grad_BE.contiguous(), weights_N, weight), None
+        gradient = row_gradient(values_N, source_N, grad_BE.contiguous(), weights_N, weight)
+        if ctx.dense:
+            rows_UE = gradient._values()
+            gradient = torch.zeros_like(weight).index_copy_(0, gradient._indices()[0], rows_UE)
+        return gradient, None, None
 
 
 def _sum_rows(weight: Tensor, bag: Bag) -> Tensor:
@@ -121,7 +127,7 @@ class Lookup(Embedder):
         super().__init__()
         self.output_dim = config.dimension
         self.reads, self.sparse = reads, sparse
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.tables = nn.ModuleDict(
             {name: self._table(config, name, sizes.features[name]) for name in features}
         )
@@ -147,14 +153,18 @@ class Lookup(Embedder):
             vectors_BTE = _GatherRows.apply(weight, batch.ids_BT)  # type: ignore[no-untyped-call]
         else:
             vectors_BTE = functional.embedding(batch.ids_BT, weight, padding_idx=0)
-        return Embedded(self.dropout(vectors_BTE), batch.mask_BT, batch.ids_BT)
+        repeats = not (self.training and self.dropout.p)
+        return Embedded(self.dropout(vectors_BTE), batch.mask_BT, batch.ids_BT, repeats)
 
     def _bags(self, batch: Batch) -> Embedded:
         sums, totals = [], []
         for feature in self.tables:
             weight, bag = self._weight(feature), batch.bags[feature]
-            sum_rows = _SumRows.apply if self.sparse and weight.requires_grad else _sum_rows
-            sums.append(sum_rows(weight, bag))
+            # On a CPU row-wise sums, spread over the table, take 0.6 times as long as torch's dense backward.
+            if weight.requires_grad and (self.sparse or weight.device.type == "cpu"):
+                sums.append(_SumRows.apply(weight, bag, not self.sparse))  # type: ignore[no-untyped-call]
+            else:
+                sums.append(_sum_rows(weight, bag))
             totals.append(_total(bag).to(weight.dtype))
         sum_BE, total_B = torch.stack(sums).sum(0), torch.stack(totals).sum(0)
         mean_BE = sum_BE / torch.where(total_B > 0, total_B, 1)[:, None]

