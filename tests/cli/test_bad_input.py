@@ -279,3 +279,18 @@ def test_help_and_check_stay_light(corpus: Path) -> None:
             [sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=corpus
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_what_this_machine_lacks_is_told_before_reading(corpus: Path, linnaea: Call) -> None:
+    (corpus / "train.jsonl").write_text("not even JSON")
+    missing = linnaea("train", "fasttext.json", "--set", "model.embedder.pretrained=none.txt")
+    assert missing.code == 3
+    assert "none.txt" in missing.err
+    assert "model.embedder.pretrained" in missing.err
+    import torch
+
+    if not torch.backends.mps.is_available():
+        device = linnaea("train", "fasttext.json", "--set", "run.device=mps")
+        assert device.code == 2
+        assert "run.device" in device.err
+    assert not (corpus / "run").exists()

@@ -175,6 +175,15 @@ def test_training_metrics_follow_the_threshold() -> None:
     assert one["micro_f1"] == 0.5
 
 
+def test_training_metrics_of_cut_scores_decide_among_what_is_left() -> None:
+    whole = np.array([[0.9, 0.8, 0.7], [0.6, 0.9, 0.8]], dtype=np.float32)
+    cut = predictions(np.where(whole > 0.75, whole, 0), sparse=True)
+    gold = Ragged.from_rows([[0, 2], [1]])
+    assert cut.kept == 2
+    # Decided: 0 and 1, 1 and 2; hits: 0 and 1; the lost 2 of the first document is missed.
+    assert training_metrics(cut, gold, 0.5)["micro_f1"] == pytest.approx(2 * 2 / (4 + 3))
+
+
 def test_binary_training_metrics() -> None:
     scores = predictions([[0.9], [0.6], [0.2], [0.1]])
     gold = Ragged.from_rows([[0], [], [0], []])

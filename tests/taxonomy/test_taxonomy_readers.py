@@ -201,7 +201,7 @@ class TestRoot:
             "Cat": ["Animal"],
         }
 
-    def test_parent_of_top_categories_may_be_any_number(self, write: Write) -> None:
+    def test_parent_of_top_categories_may_be_0(self, write: Write) -> None:
         taxonomy = read_taxonomy(write("t.csv", "id,name,parent_id\n10,News,0\n11,Sport,10\n12,Arts,0\n"))
         assert shape(taxonomy) == {"10": [], "12": [], "11": ["10"]}
 

@@ -62,10 +62,11 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_are_one(name: str, tmp_path: Path) -> None:
-    arguments = ["--dropout", "0", "--set", "checkpoint_minutes=60", *CASES[name]]
+    arguments = ["--dropout", "0.5", "--set", "checkpoint_minutes=60", *CASES[name]]
     for world in (1, 2):
         done = program(tmp_path / str(world), *arguments, world=world)
         assert done.returncode == 0, done.stderr
+        assert not done.stderr
     assert_same(tmp_path / "1", tmp_path / "2")
 
 
@@ -86,9 +87,22 @@ def test_two_processes_stop_and_go_on_together(tmp_path: Path) -> None:
     assert history(stopped) == history(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_another_number_of_processes_goes_on_the_same(before: int, after: int, tmp_path: Path) -> None:
+    arguments = ["--dropout", "0.5", "--set", "batch_size=9"]
+    assert program(tmp_path / "whole", *arguments).returncode == 0
+    stopped = tmp_path / "stopped"
+    stop = ["--kill-at", "6", "--by", str(int(signal.SIGTERM))]
+    assert program(stopped, *stop, *arguments, world=before).returncode != 0
+    done = program(stopped, "--resume", *arguments, world=after)
+    assert done.returncode == 0, done.stderr
+    assert_same(tmp_path / "whole", stopped)
+
+
 def test_devices_start_processes_by_themselves(tmp_path: Path) -> None:
-    arguments = ["--dropout", "0", "--set", "checkpoint_minutes=60"]
+    arguments = ["--dropout", "0.5", "--set", "checkpoint_minutes=60", "--set", 'precision="bf16"']
     assert program(tmp_path / "1", *arguments).returncode == 0
     done = program(tmp_path / "2", "--devices", "2", *arguments)
     assert done.returncode == 0, done.stderr
+    assert not done.stderr
     assert_same(tmp_path / "1", tmp_path / "2")

@@ -19,7 +19,7 @@ from linnaea.files import RunFolder, atomic, read_json, write_json
 from linnaea.model.folder import load, save
 from linnaea.model.model import Model, answers
 from linnaea.ragged import Ragged
-from linnaea.strategies.base import Fitted
+from linnaea.strategies.base import Fitted, Strategy
 from linnaea.strategies.build import build_strategy
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.build import build_corpus, corpus_from_documents
@@ -99,21 +99,28 @@ def _train(
         write_json(run.config, config.dump())
     elif on_error == "quarantine":
         on_error = "skip"
+    strategy = build_strategy(config)  # refuses a missing device or file before a document is read
     policy = ErrorPolicy(on_error, run.quarantine if on_error == "quarantine" else None)
     if documents is not None:
         corpus = corpus_from_documents(config, *documents, policy=policy)
     else:
         corpus = build_corpus(config, policy=policy, progress=reporter.progress)
     _tell_corpus(corpus, policy, reporter)
-    return fit(config, corpus, run, resume=resume, reporter=reporter)
+    return fit(config, corpus, run, resume=resume, reporter=reporter, strategy=strategy)
 
 
 def fit(
-    config: Config, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Reporter | None = None
+    config: Config,
+    corpus: Corpus,
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    strategy: Strategy | None = None,
 ) -> Result:
     """From an encoded corpus to a finished run folder."""
     reporter = reporter or Silent()
-    fitted = build_strategy(config).fit(corpus, run, resume=resume, reporter=reporter)
+    fitted = (strategy or build_strategy(config)).fit(corpus, run, resume=resume, reporter=reporter)
     if not fitted.main_process:
         return Result(run, {}, main_process=False)
     decider = fit_decider(
@@ -163,11 +170,19 @@ def _finished(run: RunFolder, config: Config, reporter: Reporter) -> Result | No
 
 def _tell_corpus(corpus: Corpus, policy: ErrorPolicy, reporter: Reporter) -> None:
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in corpus.splits())
-    reporter.note(f"{sizes} documents; {len(corpus.taxonomy):,} categories on {corpus.taxonomy.depth} levels")
+    taxonomy = corpus.taxonomy
+    shape = (
+        f"{_count(len(taxonomy), 'category', 'categories')} on {_count(taxonomy.depth, 'level', 'levels')}"
+    )
+    reporter.note(f"{sizes} documents; {shape}")
     if policy.left_out:
         reporter.warn(policy.message() or "")
     for message in corpus.warnings:
         reporter.warn(message)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def _evaluate(model: Model, corpus: Corpus, fitted: Fitted, run: RunFolder) -> dict[str, Any]:

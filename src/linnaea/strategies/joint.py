@@ -11,6 +11,7 @@ Shape letters: C categories.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from linnaea.config.config import Config
 from linnaea.config.outcome import TunedConfig
 from linnaea.config.training import JointConfig
 from linnaea.decision.predictions import Predictions
-from linnaea.errors import ConfigError
+from linnaea.errors import ConfigError, DataError, UsageError
 from linnaea.files import RunFolder
 from linnaea.ragged import Ragged
 from linnaea.strategies.base import Fitted, Hears, Mute, ScoreSheet
 from linnaea.strategies.crossfit import fold_numbers, join
+from linnaea.strategies.network import find_device
 from linnaea.strategies.trainer import Job, Trained, Trainer
 from linnaea.training.history import JsonlHistory, Listener, build_listeners
 from linnaea.training.processes import connect
@@ -37,8 +39,19 @@ class JointStrategy:
 
     def __init__(self, settings: JointConfig, config: Config) -> None:
         self.settings, self.config = settings, config
+        self._check_machine()
         threshold = config.decision.threshold
         self.tuned = threshold if isinstance(threshold, TunedConfig) else None
+
+    def _check_machine(self) -> None:
+        """What can be refused before a document is read: a device or a file that is not here."""
+        try:
+            find_device(self.config.run.device)
+        except UsageError as error:
+            raise ConfigError(error.message, where="run.device", hint=error.hint) from None
+        pretrained = getattr(self.config.model.embedder, "pretrained", None)
+        if pretrained is not None and not Path(pretrained).is_file():
+            raise DataError("no such file", where=pretrained, hint="model.embedder.pretrained names it")
 
     def fit(
         self, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Hears | None = None
