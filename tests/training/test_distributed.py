@@ -100,7 +100,7 @@ def test_another_number_of_processes_goes_on_the_same(before: int, after: int, t
 
 
 def test_devices_start_processes_by_themselves(tmp_path: Path) -> None:
-    arguments = ["--dropout", "0.5", "--set", "checkpoint_minutes=60", "--set", 'precision="bf16"']
+    arguments = ["--dropout", "0.5", "--set", "checkpoint_minutes=60"]
     assert program(tmp_path / "1", *arguments).returncode == 0
     done = program(tmp_path / "2", "--devices", "2", *arguments)
     assert done.returncode == 0, done.stderr

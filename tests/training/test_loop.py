@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric.fabric import Fabric
 from torch import nn
 
 from linnaea.config.outcome import RunConfig
@@ -41,7 +43,7 @@ def close(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor], atol: floa
 @pytest.mark.parametrize("sparse", [True, False])
 def test_accumulated_batches_make_the_steps_of_large_ones(sparse: bool) -> None:
     # 37 documents: the last step has one batch of 5, or 5 + nothing; bags keep the order whatever the batch size.
-    case: dict[str, Any] = {"sparse": sparse, "dropout": 0.0, "optimizer": SGD, "gradient_clip": 0.3}
+    case: dict[str, Any] = {"sparse": sparse, "dropout": 0.5, "optimizer": SGD, "gradient_clip": 0.3}
     large = toy.train(None, batch_size=16, **case)
     small = toy.train(None, batch_size=8, accumulate=2, **case)
     single = toy.train(None, batch_size=1, accumulate=16, **case)
@@ -54,7 +56,7 @@ def test_accumulated_batches_make_the_steps_of_large_ones(sparse: bool) -> None:
 
 def test_sparse_and_dense_gradients_train_alike_under_sgd() -> None:
     # Without momentum a row that rests under the sparse rule does not move under the dense one either.
-    case: dict[str, Any] = {"dropout": 0.0, "optimizer": SGD, "gradient_clip": 0.5}
+    case: dict[str, Any] = {"dropout": 0.5, "optimizer": SGD, "gradient_clip": 0.5}
     close(toy.train(None, sparse=True, **case).weights, toy.train(None, sparse=False, **case).weights, 1e-5)
 
 
@@ -333,10 +335,41 @@ def test_devices_that_are_not_here() -> None:
     assert torch.get_num_threads() == 1
 
 
+class Kept(logging.Handler):
+    """What lightning writes to the terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+def test_lightning_says_nothing_but_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, kept = logging.getLogger("lightning_fabric"), Kept()
+    launch, level = Fabric.launch, log.level
+
+    def warning(fabric: Fabric) -> None:
+        logging.getLogger("lightning_fabric.utilities").warning("careful")
+        launch(fabric)
+
+    log.addHandler(kept)
+    try:
+        Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+        assert "Automatic Mixed Precision" in kept.said.pop()  # so this test can fail
+        monkeypatch.setattr(Fabric, "launch", warning)
+        connect(RunConfig(device="cpu"), TrainingConfig.read({**toy.BASE, "precision": "bf16"}))
+    finally:
+        log.removeHandler(kept)
+    assert kept.said == ["careful"]
+    assert log.level == level
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("sparse", [True, False])
 def test_a_gpu_makes_the_run_of_a_cpu(tmp_path: Path, sparse: bool) -> None:
-    case: dict[str, Any] = {"sparse": sparse, "dropout": 0.0, "precision": "32", "optimizer": SGD}
+    case: dict[str, Any] = {"sparse": sparse, "dropout": 0.5, "precision": "32", "optimizer": SGD}
     cpu = toy.train(None, measured=False, **case)
     gpu = toy.train(tmp_path, measured=False, run=RunConfig(seed=11, device="cuda"), **case)
     close(cpu.weights, {name: tensor.cpu() for name, tensor in gpu.weights.items()}, 1e-4)

@@ -46,7 +46,9 @@ class Predictions:
     def kept(self) -> int:
         """The most scores that are there of a document."""
         scores = self.scores
-        return scores.shape[1] if isinstance(scores, np.ndarray) else int(np.diff(scores.indptr).max(initial=0))
+        return (
+            scores.shape[1] if isinstance(scores, np.ndarray) else int(np.diff(scores.indptr).max(initial=0))
+        )
 
     def blocks(self, megabytes: int = 64) -> Iterator[tuple[slice, np.ndarray]]:
         """Dense ``[n, C]`` rows of at most ``megabytes``, in order, with their place."""
