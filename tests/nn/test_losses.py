@@ -34,7 +34,7 @@ def given(seed: int, single: bool) -> tuple[np.ndarray, list[list[int]], Bag, np
         ({"type": "focal_softmax"}, reference.focal_softmax, True),
         ({"type": "focal_softmax", "gamma": 0.5}, reference.focal_softmax, True),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_equals_the_twin(settings, twin, single, weighted):
     logits, labels, bag, weights = given(5, single)

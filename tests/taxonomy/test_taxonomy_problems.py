@@ -174,7 +174,7 @@ def test_graph(tmp_path: Path, name: str, text: str, expected: list[str]) -> Non
         ("t.tsv", b"Root\tA\r\nA\tb\xe9\r\n", "t.tsv:2: not UTF-8: byte 0xe9 (byte 4 of the line; save the file as UTF-8)"),
         ("t.tsv", "Root\tA\n".encode("utf-16"), "t.tsv:1: is UTF-16, not UTF-8 (byte 1 of the line; save the file as UTF-8)"),
         ("t.tsv.gz", b"Root\tA\n", "t.tsv.gz: is no whole gzip file"),
-        ("t.tsv.gz", gzip.compress(b"Root\tA\n")[:-5], "t.tsv.gz: is no whole gzip file"),
+        ("t.tsv.gz", gzip.compress(b"Root\tA\n", mtime=0)[:-5], "t.tsv.gz: is no whole gzip file"),
         ("t.tsv", b"Root    A   B\n", "t.tsv:1: no tab in this line (a line is parent TAB child TAB child...; here blanks stand for the tabs)"),
         ("t.csv", b"paernt,child\nA,B\n", "t.csv:1: the header must name the columns parent and child, not 'paernt', 'child' (did you mean 'parent'?)"),
         ("t.csv", b"\nA,B\nA,C\n", "t.csv:2: the header must name the columns parent and child, not 'A', 'B' (the first line is the header)"),
