@@ -288,3 +288,39 @@ def test_python_api(corpus: Path) -> None:
     assert api.evaluate(model, test).to_json()["micro"] == result.metrics["micro"]
     scores = model.scores(["meow", "oak"])
     assert scores.shape == (2, 5)
+
+
+def test_jobs_side_by_side_under_a_scheduler(
+    corpus: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheduler's task number alone makes no helper of a run: each is a run of its own."""
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    assert linnaea("train", "linear.json").code == 0
+    assert (corpus / "run" / "metrics.json").exists()
+
+
+def test_threshold_means_nothing_where_the_best_is_taken(corpus: Path, linnaea: Call) -> None:
+    rows = [
+        {"text": "meow purr" if i % 2 else "oak leaf", "doc_label": ["cats" if i % 2 else "trees"]}
+        for i in range(40)
+    ]
+    for name in ("train", "dev", "test"):
+        (corpus / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    multiclass = ("--set", "task.type=multiclass", "--set", "training.epochs=2")
+    assert linnaea("train", "fasttext.json", *multiclass).code == 0
+    refused = linnaea("predict", "run", "test.jsonl", "--threshold", "0.9")
+    assert refused.code == 2
+    assert "multiclass" in refused.err
+
+
+def test_scores_beyond_what_is_kept(corpus: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the best scores fit, the run ends well, says so, and the model is there."""
+    import linnaea.strategies.base as base
+
+    monkeypatch.setattr(base, "DENSE_SCORES", 10)
+    monkeypatch.setattr(base, "KEPT", 2)
+    fixed = json.dumps({"threshold": {"type": "fixed", "value": 0.3}})
+    done = linnaea("train", "linear.json", "--set", f"decision={fixed}", "--json")
+    assert done.code == 0, done.err
+    assert "only the best 2 scores" in done.err
+    assert linnaea("evaluate", "run", "test.jsonl", "--json").json()["micro"] == done.json()["micro"]

@@ -26,7 +26,8 @@ def masks(
 ) -> list[Tensor]:  # fmt: skip
     """``[B, *shape]`` of each module: what becomes of ones."""
     network = nn.ModuleList(Dropout(p) for _ in range(modules)).train()
-    rows_B = torch.as_tensor(rows, device=device)
+    network.register_parameter("place", nn.Parameter(torch.zeros(1, device=device)))
+    rows_B = torch.as_tensor(rows)
     with drawn(network, seed, step, rows_B):
         return [module(torch.ones(len(rows_B), *shape, device=device)) for module in network]
 

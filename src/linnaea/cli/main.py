@@ -131,7 +131,10 @@ def predict(
         Path | None, typer.Option("--output", "-o", help="Write here instead of stdout.")
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", help="At most so many categories a document.")
+        int | None,
+        typer.Option(
+            "--top-k", help="At most so many categories a document, before decoding adds ancestors."
+        ),
     ] = None,
     threshold: Threshold = None,
     all_scores: Annotated[

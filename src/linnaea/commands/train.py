@@ -14,7 +14,7 @@ from linnaea.config.config import Config
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.decision.predictions import Decisions, Predictions
 from linnaea.decision.thresholds import fit_decider
-from linnaea.errors import ConfigError
+from linnaea.errors import ConfigError, LinnaeaError
 from linnaea.files import RunFolder, atomic, read_json, write_json
 from linnaea.model.folder import load, save
 from linnaea.model.model import Model, answers
@@ -77,7 +77,7 @@ def train(
     if train is None and not config.data.files("train"):
         raise ConfigError("names no training documents", where="data.train")
     documents = None if train is None else (taxonomy, train, dev, test)
-    if _helps():
+    if _helps(config):
         # The first process answers for the folder, the messages and the results; the others only compute.
         run = RunFolder(Path(config.run.dir))
         if not config.training.strategy.network:
@@ -95,7 +95,7 @@ def _train(
         if finished is not None:
             return finished
     on_error = config.data.on_error
-    if not _helps():
+    if not _helps(config):
         write_json(run.config, config.dump())
     elif on_error == "quarantine":
         on_error = "skip"
@@ -127,7 +127,11 @@ def fit(
         config.decision, config.task, fitted.tuning, fitted.tuning_gold, fitted.support_C, corpus.taxonomy
     )
     model = Model(corpus.taxonomy, corpus.featurizer, fitted.scorer, decider, config, dict(fitted.facts))
-    metrics = _evaluate(model, corpus, fitted, run)
+    try:
+        metrics = _evaluate(model, corpus, fitted, run, reporter)
+    except LinnaeaError:
+        save(model, run.model)  # what was trained is not lost because it cannot be measured
+        raise
     if metrics:
         shown = {"micro-F1": metrics["micro"]["f1"], "macro-F1": metrics["macro"]["f1"]}
         model.facts["metrics"] = {metrics["split"]: {name: round(value, 6) for name, value in shown.items()}}
@@ -137,8 +141,12 @@ def fit(
     return Result(run, metrics)
 
 
-def _helps() -> bool:
-    """Whether this is one of a distributed run's further processes (torchrun, SLURM, or ``run.devices``)."""
+def _helps(config: Config) -> bool:
+    """Whether this is one of a distributed run's further processes (torchrun, or ``run.devices``)."""
+    devices = config.run.devices
+    several = (devices if isinstance(devices, int) else len(devices)) > 1
+    if not several and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return False  # jobs side by side under a scheduler are runs of their own
     ranks = (os.environ[key] for key in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if key in os.environ)
     return next(ranks, "0") != "0"
 
@@ -185,7 +193,9 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def _evaluate(model: Model, corpus: Corpus, fitted: Fitted, run: RunFolder) -> dict[str, Any]:
+def _evaluate(
+    model: Model, corpus: Corpus, fitted: Fitted, run: RunFolder, reporter: Reporter
+) -> dict[str, Any]:
     """Scores on test; without one on dev, unless the model was fitted on it: then on the out-of-fold scores."""
     if corpus.test is not None:
         name, gold = "test", corpus.test.labels
@@ -201,7 +211,10 @@ def _evaluate(model: Model, corpus: Corpus, fitted: Fitted, run: RunFolder) -> d
         return {}
     if gold is None:
         return {}
-    decisions = model.decider.decide(predictions)
+    if predictions.sparse and model.config.evaluation.keep is None:
+        kept = f"only the best {predictions.kept} scores of each document were kept: the others count as not decided"
+        reporter.warn(f"{name}: {kept} (evaluation.keep)")
+    decisions = model.decide(predictions)
     _write_predictions(run.predictions, predictions, decisions, gold)
     return {"split": name, **model.measured(predictions, decisions, gold).to_json()}
 

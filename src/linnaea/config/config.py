@@ -96,11 +96,6 @@ class Config(Part):
         return without_idle(self.model_dump(mode="json"), self)
 
 
-def reads_sequence(config: Config) -> bool:
-    """Whether the chosen encoder needs tokens or characters in order."""
-    return config.training.strategy.network and config.model.encoder.reads == "sequence"
-
-
 def schema() -> dict[str, Any]:
     """JSON Schema of a config file, for editors."""
     value: dict[str, Any] = _plain(Config.model_json_schema())
@@ -122,4 +117,4 @@ def _plain(value: Any) -> Any:
     }
 
 
-__all__ = ["Config", "dotted", "load_plugin", "reads_sequence", "schema"]
+__all__ = ["Config", "dotted", "load_plugin", "schema"]

@@ -153,7 +153,10 @@ class LabelResolver:
         return None
 
     def _check_one_path(self, labels: Sequence[str]) -> None:
-        above = [set(self.taxonomy.ancestors[self.find(label)].tolist()) for label in labels]
+        if self.closure == "path":
+            above = [set(self.resolve(label).tolist()) for label in labels]
+        else:
+            above = [set(self.taxonomy.ancestors[self.find(label)].tolist()) for label in labels]
         if len(set().union(*above)) > max(map(len, above)):
             problem = f"the labels lie on several paths: {_listed(labels)}"
             raise LabelError(problem, kind="several paths", hint='set task.paths to "many"')

@@ -92,8 +92,10 @@ class Decider:
         chosen_NC = decoder.decode(decided_NC)
         if self.paths == "one":
             # An added ancestor counts as just decided: its own score adds nothing to the worth of a path.
-            path_NC = single_path(block_NC, chosen_NC, thresholds_C, self.taxonomy, self.closure)
-            chosen_NC = path_NC
+            # A decoder that was asked for coherence has the last word about ancestors.
+            alone = self.closure == "none" and isinstance(self.decoding, NoDecodingConfig)
+            closure: Closure = "ancestors" if self.closure == "none" and not alone else self.closure
+            chosen_NC = single_path(block_NC, chosen_NC, thresholds_C, self.taxonomy, closure)
         return chosen_NC, chosen_scores(block_NC, decided_NC, chosen_NC, decoder)
 
     def _check_cut(self, predictions: Predictions) -> None:

@@ -12,7 +12,7 @@ class ScoredCategory:
 
     Attributes:
         path: names from the top along the first parent, joined by the separator.
-        paths: all ways from the top, where there are several; else empty.
+        paths: all ways from the top (the first hundred), where there are several; else empty.
         decided: whether it belongs to the decision (always, unless all scores were asked for).
     """
 

@@ -30,6 +30,7 @@ from linnaea.text.gold import gold_labels
 from linnaea.text.store import Split
 
 CHUNK = 4096
+PATHS = 100  # at most so many ways from the top are printed of one category
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class Model:
 
         Args:
             documents: strings, dictionaries, ``Document`` s, a pandas column or an Arrow table; labels are not needed.
-            top_k: at most so many categories a document.
+            top_k: at most so many categories a document, before decoding adds ancestors.
             threshold: in place of the model's own thresholds.
             all_scores: every category with its score, decided or not.
 
@@ -105,8 +106,15 @@ class Model:
     def evaluate_split(self, split: Split, gold: Ragged) -> tuple[Evaluation, Predictions, Decisions]:
         """The same for documents that are encoded already; ``gold`` holds taxonomy columns, closed."""
         predictions = self.scorer.score(split, keep=self.config.evaluation.keep)
-        decisions = self.decider.decide(predictions)
+        decisions = self.decide(predictions)
         return self.measured(predictions, decisions, gold), predictions, decisions
+
+    def decide(self, predictions: Predictions) -> Decisions:
+        """Decisions by the model's decider. Where only the best scores were kept, the others are not decided."""
+        decider = self.decider
+        if predictions.sparse and decider.top_k is None:
+            decider = replace(decider, top_k=predictions.kept)
+        return decider.decide(predictions)
 
     def measured(self, predictions: Predictions, decisions: Decisions, gold: Ragged) -> Evaluation:
         """Metrics of decisions against gold, as the task and the config's evaluation part say."""
@@ -127,6 +135,9 @@ class Model:
                 raise UsageError(f"must be 1 or more, not {top_k}", where="top_k")
             decider = replace(decider, top_k=top_k)
         if threshold is not None:
+            if decider.choice == "best":
+                hint = "it takes the best category, whatever its score"
+                raise UsageError("does nothing in a multiclass model", where="threshold", hint=hint)
             if not 0 <= threshold <= 1:
                 raise UsageError(f"must lie in [0, 1], not {threshold}", where="threshold")
             never = np.isinf(decider.thresholds_C)
@@ -150,7 +161,7 @@ class Model:
 def answers(predictions: Predictions, decisions: Decisions, *, all_scores: bool = False) -> Iterator[Answer]:
     """Answers, best score first; ties in the order of columns."""
     taxonomy = predictions.taxonomy
-    facts = _facts(taxonomy)
+    facts = _names(taxonomy)
     if all_scores:
         for rows, block in predictions.blocks():
             for row, scores_C in zip(range(rows.start, rows.stop), block, strict=True):
@@ -184,15 +195,24 @@ class _Shown(NamedTuple):
         return ScoredCategory(self.id, self.name, self.path, score, self.paths, decided)
 
 
+class _Names(dict[int, _Shown]):
+    """What is printed of each category, made when it is first asked for: in a large DAG the ways are many."""
+
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        super().__init__()
+        self.taxonomy = taxonomy
+
+    def __missing__(self, column: int) -> _Shown:
+        taxonomy = self.taxonomy
+        # Several ways lead here where it or an ancestor has several parents.
+        several = any(len(taxonomy.parents[int(above)]) > 1 for above in taxonomy.ancestors[column])
+        paths = tuple(taxonomy.paths(column, limit=PATHS)) if several else ()
+        shown = self[column] = _Shown(
+            taxonomy.ids[column], taxonomy.names[column], taxonomy.path(column), paths
+        )
+        return shown
+
+
 @functools.lru_cache(maxsize=4)
-def _facts(taxonomy: Taxonomy) -> list[_Shown]:
-    facts = []
-    for column in range(len(taxonomy)):
-        paths = tuple(taxonomy.paths(column)) if _several(taxonomy, column) else ()
-        facts.append(_Shown(taxonomy.ids[column], taxonomy.names[column], taxonomy.path(column), paths))
-    return facts
-
-
-def _several(taxonomy: Taxonomy, column: int) -> bool:
-    """Whether it or an ancestor has several parents, so that several ways lead here."""
-    return any(len(taxonomy.parents[int(a)]) > 1 for a in taxonomy.ancestors[column])
+def _names(taxonomy: Taxonomy) -> _Names:
+    return _Names(taxonomy)

@@ -176,7 +176,6 @@ class _Training:
         plan = self.loader.plan(state.epoch)
         sizes = [len(rows) for rows in plan]
         idle = [self.world > 1 and not len(self.loader.part(rows)) for rows in plan]
-        moves = self.device.type != "cpu"
         self._clock = time.perf_counter()
         self._next_report = self._clock + REPORT_EVERY
         with contextlib.closing(self.loader.batches(state.epoch, state.batch, plan)) as batches:
@@ -184,8 +183,7 @@ class _Training:
                 end = min(state.batch + accumulate, len(plan))
                 documents = sum(sizes[state.batch : end])
                 for place in range(state.batch, end):
-                    batch = next(batches)
-                    self._add(batch.to(self.device, True) if moves else batch, documents, idle[place])
+                    self._add(next(batches), documents, idle[place])
                 self._step(documents)
                 state.batch = end
                 self._after_step(last=end == len(plan))
@@ -194,6 +192,8 @@ class _Training:
         """Add a batch's share to the gradients of a step of so many documents; idle: it is only for
         company."""
         draws = drawn(self.network, self.keeper.seed, self.state.step, batch.rows_B)
+        if self.device.type != "cpu":
+            batch = batch.to(self.device, non_blocking=True)
         with self.fabric.autocast(), draws:
             output = self.network(batch)
         share = self.objective(output, batch, self.network, documents)

@@ -83,18 +83,30 @@ def drawn(network: nn.Module, seed: int, step: int, rows_B: Tensor) -> Iterator[
 
     Args:
         seed, step: not negative.
-        rows_B: ``Batch.rows_B`` of the batch that the network will read, on the network's device.
+        rows_B: ``Batch.rows_B`` of the batch that the network will read; on the CPU, whatever the network is on.
     """
     modules = [module for module in network.modules() if isinstance(module, Dropout)]
     if not any(module.p for module in modules):
         yield
         return
-    words = np.random.SeedSequence([seed, step]).generate_state(1 + len(modules)).view(np.int32).tolist()
-    keys_B = mixed((rows_B.to(torch.int32) * GOLDEN).bitwise_xor_(words[0]))
+    device = next((parameter.device for parameter in network.parameters()), rows_B.device)
+    words = np.random.SeedSequence([seed, step]).generate_state(1 + len(modules))
+    keys_MB = (
+        _hashed(rows_B.numpy().astype(np.uint32) * np.uint32(GOLDEN % 2**32) ^ words[0]) ^ words[1:, None]
+    )
     try:
-        for module, word in zip(modules, words[1:], strict=True):
-            module.keys_B = keys_B ^ word
+        for module, keys_B in zip(modules, keys_MB.view(np.int32), strict=True):
+            module.keys_B = torch.from_numpy(keys_B).to(device, non_blocking=True)
         yield
     finally:
         for module in modules:
             module.keys_B = None
+
+
+def _hashed(keys: np.ndarray) -> np.ndarray:
+    """``mixed`` of uint32. For a few numbers on a CPU numpy takes a fifth of torch's time."""
+    keys ^= keys >> 16
+    keys *= np.uint32(FIRST)
+    keys ^= keys >> 15
+    keys *= np.uint32(SECOND % 2**32)
+    return keys
