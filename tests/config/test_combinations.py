@@ -207,3 +207,12 @@ def test_what_linear_reads_unless_told() -> None:
     assert (read.ngram.n, read.ngram.buckets, read.max_tokens) == (2, 0, None)
     told = Config.build({"training": LINEAR, "input": {"features": ["token"], "max_tokens": 9}}).input
     assert (told.features, told.max_tokens) == (["token"], 9)
+
+
+def test_facts_that_others_ask_for() -> None:
+    task = Config.build({"task": {"type": "multilabel"}}).task
+    assert (task.flat, task.gold_closure) == (True, "none")
+    task = Config.build({"task": {"closure": "path"}}).task
+    assert (task.flat, task.gold_closure) == (False, "path")
+    data = Config.build({"data": {"train": "a", "test": ["b", "c"]}}).data
+    assert [data.files(split) for split in ("train", "dev", "test")] == [["a"], [], ["b", "c"]]
