@@ -1,0 +1,64 @@
+"""Settings of the deep convolutional encoders (modules: ``nn/encoders/``)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from linnaea.config.encoders import ODD, Activation, EncoderConfig, Positive
+from linnaea.config.part import Nested
+from linnaea.config.registry import encoders
+from linnaea.errors import ConfigError
+
+
+@encoders.declare("dpcnn")
+class DPCNNConfig(EncoderConfig):
+    """A pyramid of residual convolutions, the text halved at every block (Johnson and Zhang 2017)."""
+
+    region_size: Positive = Field(
+        3, description="tokens of the linear convolution that comes first; odd", json_schema_extra=ODD
+    )
+    filters: Positive = Field(100, description="the same in every convolution (the paper: 250)")
+    kernel_size: Positive = Field(
+        3, description="of the convolutions in the blocks; odd", json_schema_extra=ODD
+    )
+    blocks: Positive = Field(
+        2, description="of two convolutions each (the paper: 7); between two of them time is halved"
+    )
+    activation: Activation = Field("relu", description="before each convolution but the very first")
+
+    @model_validator(mode="after")
+    def _centred(self) -> DPCNNConfig:
+        for key in ("region_size", "kernel_size"):
+            size = getattr(self, key)
+            if size % 2 == 0:
+                hint = f"a window has a token in its middle: {size - 1} or {size + 1}"
+                raise Nested(ConfigError(f"must be odd, received {size}", where=key, hint=hint))
+        return self
+
+
+@encoders.declare("vdcnn")
+class VDCNNConfig(EncoderConfig):
+    """A very deep stack of small convolutions with batch normalisation (Conneau 2016)."""
+
+    depth: Literal[9, 17, 29, 49] = Field(
+        9, description="number of convolutions; at least 8 tokens a text suit it"
+    )
+    filters: Positive = Field(
+        64, description="of the first of four levels; each further level has twice as many"
+    )
+    shortcuts: bool = Field(
+        False, description="add what goes into each pair of convolutions to what comes out"
+    )
+    downsampling: Literal["max", "convolution", "kmax"] = Field(
+        "max",
+        description="how time is halved between levels: the largest of three, a convolution of stride 2, or the "
+        "larger half of each filter's values in temporal order",
+    )
+    top_k: Positive = Field(
+        8, description="the k largest values a filter of the last level, in temporal order"
+    )
+    hidden: Positive = Field(
+        2048, description="of each of two layers at the end, and so of the document vector"
+    )
