@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Row, apart, arguments, report
-from linnaea.commands.reporter import Silent
 from linnaea.config.config import Config
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.files import RunFolder
+from linnaea.reporter import Silent
 from linnaea.text.build import build_corpus
 
 WORDS, GROUPS, LEAVES = 200_000, 10, 90

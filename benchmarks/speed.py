@@ -10,7 +10,8 @@ Every system is measured at NeuralClassifier's sizes: batches of 64, texts of 25
 Training counts each document once an epoch; the linear strategy has no epochs, its documents count once.
 ``documents/cpu s`` is per second of processor time, over all repeats: where others use the machine too it says more
 than wall time. "nothing" is the process before any work: interpreter, torch, linnaea. With less memory nothing can be
-trained.
+trained. "MFLOP/document" counts matrix products and convolutions, backward too for steps: divided by this machine's sgemm
+rate it is the least time that a document can take.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import Row, apart, arguments, measure, peak_mb, report
-from linnaea.commands.reporter import Silent
 from linnaea.config.config import Config
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.files import RunFolder
+from linnaea.reporter import Silent
+from linnaea.strategies.base import Fitted
 from linnaea.strategies.build import build_strategy
 from linnaea.text.build import build_corpus
+from linnaea.text.store import Corpus
 
 _NETWORK: dict[str, Any] = {"embedder": {"type": "lookup", "dimension": 64}}
 SYSTEMS: dict[str, dict[str, Any]] = {
@@ -39,6 +42,23 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         "model": {**_NETWORK, "encoder": "fasttext"},
     },
     "textcnn": {"model": {**_NETWORK, "encoder": "textcnn"}},
+    "textcnn-on-regions": {
+        "model": {"embedder": {"type": "region", "dimension": 64, "region_size": 5}, "encoder": "textcnn"}
+    },
+    "textrnn": {"model": {**_NETWORK, "encoder": "textrnn"}},
+    "textrcnn": {"model": {**_NETWORK, "encoder": "textrcnn"}},
+    "rcnn_lai": {"model": {**_NETWORK, "encoder": "rcnn_lai"}},
+    "drnn": {
+        "model": {**_NETWORK, "encoder": {"type": "drnn", "hidden": 5, "window": 3, "bidirectional": True}}
+    },
+    "dpcnn": {"model": {**_NETWORK, "encoder": {"type": "dpcnn", "filters": 16, "blocks": 2}}},
+    "vdcnn": {"model": {**_NETWORK, "encoder": {"type": "vdcnn", "depth": 9, "hidden": 2048}}},
+    "attentive_convnet": {"model": {**_NETWORK, "encoder": "attentive_convnet"}},
+    "transformer": {"model": {**_NETWORK, "encoder": "transformer"}},
+    "star_transformer": {"model": {**_NETWORK, "encoder": "star_transformer"}},
+    "region": {
+        "model": {"embedder": {"type": "region", "dimension": 64, "region_size": 5}, "encoder": "region"}
+    },
 }
 
 
@@ -127,7 +147,39 @@ def run(system: str, corpus: Path, epochs: int, batch: int, threads: int) -> lis
         if epoch_times.seconds:
             rows.append(Row(f"{system}: steps", splits["train"], min(epoch_times.seconds), peak_mb()))
         rows.append(_timed(f"{system}: score", splits["test"], score, repeats=10))
+        if epoch_times.seconds:  # last, so that counting costs no measured memory
+            rows[-2].facts.update(parameters=kept["fitted"].facts["parameters"])
+            for row, train_too in ((rows[-2], True), (rows[-1], False)):
+                row.facts["MFLOP/document"] = operations(kept["fitted"], kept["corpus"], batch, train_too)
     return rows
+
+
+def operations(fitted: Fitted, corpus: Corpus, size: int, backward: bool) -> float:
+    """Millions of multiplications and additions in matrix products and convolutions, a document of train.
+
+    Look-ups, recurrences' elementwise work, activations and the optimiser are not in it.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from linnaea.strategies.network import NetworkScorer
+    from linnaea.training.loader import score_batches
+
+    scorer = fitted.scorer
+    assert isinstance(scorer, NetworkScorer)
+    scorer.network.train(backward)
+    total = 0
+    for number, batch in enumerate(
+        score_batches(corpus.train, scorer.features, scorer.reads, batch_size=size, batch_tokens=size * 256)
+    ):
+        if number % 8:  # every eighth batch will do
+            continue
+        with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(backward):
+            logits_BC = scorer.network(batch.to(scorer.device)).logits_BC
+            if backward:
+                logits_BC.sum().backward()
+        total += counter.get_total_flops() / len(batch) / 1e6
+    return total / (number // 8 + 1)
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ every other key has a default, and every run saves the config with all of them f
 
 def page() -> str:
     """The whole page."""
-    blocks = [INTRO, "## At the top\n", _table(_rows(Config))]
+    blocks = [INTRO, "## At the top\n", table(rows(Config))]
     for name, field in Config.model_fields.items():
         if name != "plugins":
             blocks += _section(name, field.default, 2)
@@ -55,14 +55,14 @@ def page() -> str:
 
 def _section(path: str, part: Part, level: int) -> Iterator[str]:
     yield f"{'#' * level} {path}\n"
-    yield f"{_prose(type(part))}\n"
-    yield _table(_rows(type(part), part))
+    yield f"{prose(type(part))}\n"
+    yield table(rows(type(part), part))
     for name, field in type(part).model_fields.items():
         inner = f"{path}.{name}"
-        registry = _registry(field)
+        registry = registry_of(field)
         if registry is not None:
             yield from _choices(inner, registry, level + 1)
-        elif _is_part(field):
+        elif is_part(field):
             yield from _section(inner, field.default, level + 1)
 
 
@@ -70,27 +70,28 @@ def _choices(path: str, registry: Registry, level: int) -> Iterator[str]:
     yield f"{'#' * level} {path}\n"
     for name in registry.names():
         config = registry.config(name)
-        yield f'**`"{name}"`** {_prose(config)}\n'
+        yield f'**`"{name}"`** {prose(config)}\n'
         if config.model_fields:
-            yield _table(_rows(config))
+            yield table(rows(config))
         for key, field in config.model_fields.items():
-            inner = _registry(field)
+            inner = registry_of(field)
             if inner is not None:
                 yield from _choices(f"{path}.{key}", inner, level + 1)
 
 
-def _rows(part: type[Part], defaults: Part | None = None) -> Iterator[tuple[str, str, str, str]]:
+def rows(part: type[Part], defaults: Part | None = None) -> Iterator[tuple[str, str, str, str]]:
     schema = part.model_json_schema()
     for name, field in part.model_fields.items():
         optional = " or `null`" if type(None) in getattr(field.annotation, "__args__", ()) else ""
-        if _registry(field) is not None:
-            kind = "choice, see below" + optional
-        elif _is_part(field):
+        if registry_of(field) is not None:
+            several = getattr(field.annotation, "__origin__", None) is list
+            kind = ("list of choices" if several else "choice") + ", see below" + optional
+        elif is_part(field):
             kind = "object, see below" + optional
         else:
             kind = _kind(schema["properties"][name])
         default = "required" if field.is_required() else _shown(getattr(defaults, name, field.default))
-        yield f"`{name}`", kind, default, _text(field.description or _prose(_part(field)))
+        yield f"`{name}`", kind, default, _text(field.description or prose(part_of(field)))
 
 
 def _kind(schema: dict[str, Any]) -> str:
@@ -127,18 +128,18 @@ def _shown(value: object) -> str:
     return "" if isinstance(value, Part) else f"`{json.dumps(value)}`"
 
 
-def _registry(field: FieldInfo) -> Registry | None:
+def registry_of(field: FieldInfo) -> Registry | None:
     found = [item for item in field.metadata if isinstance(item, OneOf)]
     for inner in getattr(field.annotation, "__args__", ()):
         found += [item for item in getattr(inner, "__metadata__", ()) if isinstance(item, OneOf)]
     return found[0].registry if found else None
 
 
-def _is_part(field: FieldInfo) -> bool:
-    return _registry(field) is None and any(True for _ in _parts(field.annotation))
+def is_part(field: FieldInfo) -> bool:
+    return registry_of(field) is None and any(True for _ in _parts(field.annotation))
 
 
-def _part(field: FieldInfo) -> type[Part]:
+def part_of(field: FieldInfo) -> type[Part]:
     return next(_parts(field.annotation))
 
 
@@ -149,7 +150,7 @@ def _parts(annotation: Any) -> Iterator[type[Part]]:
         yield from _parts(inner)
 
 
-def _prose(part: type[Part]) -> str:
+def prose(part: type[Part]) -> str:
     return " ".join((part.__doc__ or "").split()).replace("``", "`")
 
 
@@ -157,7 +158,7 @@ def _text(text: str) -> str:
     return " ".join(text.split()).replace("``", "`").replace("|", "\\|")
 
 
-def _table(rows: Iterator[tuple[str, str, str, str]]) -> str:
+def table(rows: Iterator[tuple[str, str, str, str]]) -> str:
     lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from linnaea.config.config import Config
+from linnaea.config.encoders import TextCNNConfig
 from linnaea.errors import ConfigError
 
 LINEAR = {"strategy": "linear"}
@@ -128,6 +129,96 @@ TUNED = {"type": "per_category"}
             "decision.threshold.folds: acts only with",
         ),
         ({"decision": {"threshold": {**TUNED, "folds": 3}}}, "decision.threshold.folds: acts only with"),
+        ({"input": {"spelling": {}}}, 'input.spelling: does nothing here (add "spelling" to input.features'),
+        (
+            {"input": {"features": ["token"]}, "model": {"embedder": {"spelling": {"filters": 9}}}},
+            'model.embedder.spelling: does nothing here (add "spelling" to input.features, or leave spelling out)',
+        ),
+        (
+            {"input": {"features": ["spelling"]}, "model": {"embedder": {"dimension": 9}}},
+            "model.embedder.dimension: does nothing here (leave dimension out)",
+        ),
+        (
+            {"input": {"features": ["spelling"]}, "model": {"embedder": {"pretrained": "v.txt"}}},
+            'model.embedder.pretrained: does nothing here (add "token" to input.features',
+        ),
+        (
+            {"input": {"features": ["spelling"], "vocabulary": {}}},
+            "input.vocabulary: does nothing here",
+        ),
+        (
+            {"input": {"features": ["char", "spelling"]}},
+            "input.features: a sequence is made of tokens or of characters",
+        ),
+        (
+            {"input": {"features": ["token", "spelling"]}, "model": BAGS},
+            "input.features: the encoder 'fasttext' reads bags",
+        ),
+        (
+            {"training": LINEAR, "input": {"features": ["token", "spelling"]}},
+            "input.features: the linear strategy counts features",
+        ),
+        (
+            {"model": {"embedder": {"keyword_pretrained": "k.txt"}, **BAGS}},
+            'model.embedder.keyword_pretrained: does nothing here (add "keyword" to input.features',
+        ),
+        (
+            {
+                "input": {"features": ["keyword"]},
+                "model": {"embedder": {"pretrained": "v.txt"}, **BAGS},
+            },
+            'model.embedder.pretrained: does nothing here (add "token" to input.features',
+        ),
+        (
+            {"model": {"embedder": "region", **BAGS}},
+            "model.embedder: 'region' makes sequences, and 'fasttext' reads bags (use \"lookup\")",
+        ),
+        (
+            {"model": {"embedder": {"dimension": 64}, "encoder": "region"}},
+            "model.embedder: the encoder 'region' sums region vectors; over 'lookup' it would be a bag of words "
+            '(set "type": "region" there, or take the encoder "fasttext")',
+        ),
+        (
+            {"model": {"embedder": {"type": "region", "region_size": 4}}},
+            "model.embedder.region_size: a region reaches equally far to both sides: it is odd, not 4",
+        ),
+        (
+            {"input": {"features": ["spelling"]}, "model": {"embedder": "region"}},
+            "input.features: the embedder 'region' needs the tokens themselves",
+        ),
+        (
+            {
+                "input": {"features": ["token", "spelling"]},
+                "model": {"embedder": {"position": "sinusoid", "dimension": 64, "spelling": {"filters": 33}}},
+            },
+            "the sinusoid needs an even dimension, not 97 (64 and 33 of the spelling)",
+        ),
+        (
+            {"model": {"embedder": {"position": "sinusoid", "dimension": 65}}},
+            "model.embedder.position: the sinusoid needs an even dimension, not 65 (set dimension to 66",
+        ),
+        (
+            {"model": {"embedder": {"position": "sinusoid"}, **BAGS}},
+            "model.embedder.position: the encoder 'fasttext' reads bags, which have no positions",
+        ),
+        (
+            {"model": {"embedder": {"position": {"type": "learned", "max": 99}}}},
+            "model.embedder.position.max: 99 positions for texts of up to 256 (input.max_tokens)",
+        ),
+        (
+            {
+                "model": {"embedder": {"position": {"type": "learned", "max": 512}}},
+                "input": {"features": ["char"]},
+            },
+            "model.embedder.position.max: 512 positions for texts of up to 1024 (input.max_characters)",
+        ),
+        (
+            {
+                "model": {"embedder": {"position": {"type": "learned", "max": 512}}},
+                "input": {"max_tokens": None},
+            },
+            "model.embedder.position.max: texts are never cut (input.max_tokens is null)",
+        ),
     ],
 )
 def test_refused(value: dict[str, Any], message: str) -> None:
@@ -156,6 +247,31 @@ def test_refused(value: dict[str, Any], message: str) -> None:
         {"evaluation": {"keep": 3}, "decision": {"top_k": 2}},
         {"evaluation": {"keep": 3}, "task": {"type": "multiclass"}},
         {"evaluation": {"ranks": [5, 1]}},
+        {"model": {"encoder": "region"}},
+        {
+            "model": {
+                "embedder": {"type": "region", "kind": "context_word"},
+                "encoder": {"type": "region", "merge": "mean"},
+            }
+        },
+        {"model": {"embedder": {"type": "region", "original": True, "position": "sinusoid"}}},
+        {"input": {"features": ["char"]}, "model": {"encoder": "region"}},
+        {
+            "input": {"features": ["token", "spelling"], "spelling": {"max_characters": 9}},
+            "model": {"embedder": {"spelling": {"filters": 9, "kernel_sizes": [2, 3]}}},
+        },
+        {"input": {"features": ["spelling"], "char_vocabulary": {"lowercase": False}}},
+        {
+            "input": {"features": ["token", "keyword"]},
+            "model": {"embedder": {"pretrained": "v.txt", "keyword_pretrained": "k.txt"}, **BAGS},
+        },
+        {
+            "input": {"features": ["token", "spelling"]},
+            "model": {"embedder": {"position": "sinusoid", "dimension": 65, "spelling": {"filters": 33}}},
+        },
+        {"model": {"embedder": {"position": "sinusoid", "dimension": 64}}},
+        {"model": {"embedder": {"position": "learned"}}, "input": {"max_tokens": 40}},
+        {"model": {"embedder": {"position": {"type": "learned", "max": 300}}}},
     ],
 )
 def test_accepted_and_read_again(value: dict[str, Any]) -> None:
@@ -216,3 +332,47 @@ def test_facts_that_others_ask_for() -> None:
     assert (task.flat, task.gold_closure) == (False, "path")
     data = Config.build({"data": {"train": "a", "test": ["b", "c"]}}).data
     assert [data.files(split) for split in ("train", "dev", "test")] == [["a"], [], ["b", "c"]]
+
+
+def test_learned_positions_reach_as_far_as_texts() -> None:
+    value: dict[str, Any] = {"model": {"embedder": {"position": "learned"}}}
+    for read, expected in (
+        ({}, 256),
+        ({"max_tokens": 40}, 40),
+        ({"features": ["char"]}, 1024),
+        ({"features": ["char"], "max_characters": 70}, 70),
+    ):
+        config = Config.build({**value, "input": read})
+        assert config.model.embedder.position.max == expected  # type: ignore[attr-defined]
+
+
+class TestPositionsUnderAnEncoderWithoutOrder:
+    """What an encoder asks for that calls itself ``orderless``."""
+
+    @pytest.fixture(autouse=True)
+    def orderless(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(TextCNNConfig, "orderless", True)
+
+    def position(self, embedder: dict[str, Any]) -> str | None:
+        config = Config.build({"model": {"embedder": embedder}})
+        assert Config.build(config.dump()) == config
+        found = config.model.embedder.position  # type: ignore[attr-defined]
+        return None if found is None else str(found.type)
+
+    def test_sinusoid_unless_told(self) -> None:
+        assert self.position({"dimension": 64}) == "sinusoid"
+        assert self.position({"dimension": 65, "position": None}) is None
+        assert self.position({"dimension": 65, "position": "learned"}) == "learned"
+
+    def test_an_odd_dimension_is_refused(self) -> None:
+        with pytest.raises(
+            ConfigError, match=r"the sinusoid, the default under 'textcnn', needs an even dim"
+        ):
+            Config.build({"model": {"embedder": {"dimension": 65}}})
+
+
+def test_the_region_encoder_gets_regions_unless_told() -> None:
+    config = Config.build({"model": {"encoder": "region"}})
+    assert config.model.embedder.type == "region"
+    told = Config.build({"model": {"embedder": {"type": "region", "dimension": 9}, "encoder": "region"}})
+    assert told.model.embedder.dimension == 9  # type: ignore[attr-defined]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from linnaea.config import registry as registries
 from linnaea.config.config import Config, load_plugin, schema
 from linnaea.config.encoders import EncoderConfig
+from linnaea.config.objective import LossConfig
 from linnaea.config.part import Part
 from linnaea.config.registry import Registry, encoders
 from linnaea.errors import ConfigError
@@ -40,16 +40,7 @@ class Mine:
 """
 
 
-@pytest.fixture(autouse=True)
-def _clean_registries() -> Iterator[None]:
-    kinds = [kind for kind in vars(registries).values() if isinstance(kind, Registry)]
-    before = [set(kind.names()) for kind in kinds]
-    yield
-    for kind, names in zip(kinds, before, strict=True):
-        for known in (kind._configs, kind._modules):
-            # Built-in modules that were loaded meanwhile stay: they register once in a process.
-            for name in set(known) - names:
-                del known[name]
+pytestmark = pytest.mark.usefixtures("clean_registries")
 
 
 @pytest.fixture
@@ -200,8 +191,10 @@ def test_two_parts_of_one_name_are_refused() -> None:
         encoders.register("textcnn")(Other)
     with pytest.raises(ConfigError, match="'own_4711' and 'heir_4711' share one Config class"):
         encoders.register("heir_4711")(Heir)
-    with pytest.raises(ConfigError, match="has no Config class inside"):
+    with pytest.raises(ConfigError, match="the Config of the encoder 'part_4711' is no EncoderConfig"):
         encoders.register("part_4711")(type("Wrong", (), {"Config": Part}))
+    with pytest.raises(ConfigError, match="the Config of the encoder 'loss_4711' is no EncoderConfig"):
+        encoders.register("loss_4711")(type("Wrong", (), {"Config": LossConfig}))
 
 
 def test_a_registry_of_ones_own() -> None:
@@ -236,6 +229,39 @@ def test_installed_plugins_are_found_by_name(tmp_path: Path, monkeypatch: pytest
     assert "mine" in encoders.names()
     with pytest.raises(ConfigError, match=r"the plug-in 'broken_4711:Broken' cannot be imported"):
         Config.build({"model": {"encoder": "broken"}})
+    assert encoders.known()["mine"] is None
+    assert "cannot be imported" in str(encoders.known()["broken"])
+    assert encoders.origin("mine") == "installed_4711:Mine"
+    assert encoders.origin("textcnn") is None
+
+
+def test_groups_and_messages_have_plurals() -> None:
+    kinds = {name: kind for name, kind in vars(registries).items() if isinstance(kind, Registry)}
+    assert {name: kind.plural for name, kind in kinds.items()} == {name: name for name in kinds}
+    assert {kind.group for kind in kinds.values()} == {f"linnaea.{name}" for name in kinds}
+
+
+def test_files_of_one_name_in_two_folders_are_two_plugins(tmp_path: Path) -> None:
+    for folder, name in (("a", "one_4711"), ("b", "two_4711"), ("c", "two_4711")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same_4711.py").write_text(MINE.replace('"mine"', f'"{name}"'))
+    Config.build({"plugins": ["a/same_4711.py", "b/same_4711.py"]}, tmp_path)
+    assert {"one_4711", "two_4711"} <= set(encoders.names())
+    assert encoders.origin("two_4711") == str(tmp_path / "b" / "same_4711.py")
+    with pytest.raises(ConfigError, match="two encoders are called 'two_4711'"):
+        Config.build({"plugins": ["c/same_4711.py"]}, tmp_path)
+
+
+def test_a_module_that_takes_other_arguments_is_told_what_it_gets(config_file: Path) -> None:
+    path = config_file.parent / "mine.py"
+    path.write_text(path.read_text().replace("(self, config, input_dim)", "(self, config)"))
+    config = Config.load(config_file)
+    with pytest.raises(ConfigError) as caught:
+        encoders.build(config.model.encoder, input_dim=7)
+    assert str(caught.value) == (
+        "the encoder 'mine' cannot be built: got an unexpected keyword argument 'input_dim' "
+        "(it is called with config, input_dim)"
+    )
 
 
 def test_load_plugin_from_the_current_folder(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

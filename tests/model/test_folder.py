@@ -97,13 +97,17 @@ def test_a_card_may_be_written_on(tmp_path: Path) -> None:
 def test_nothing_of_the_training_machine_is_inside(tmp_path: Path) -> None:
     """No path of the run, corpus or word vectors goes into a model."""
     (tmp_path / "vectors.txt").write_text("meow 1 2 3 4\noak 4 3 2 1\n")
-    model = {
-        "embedder": {"type": "lookup", "dimension": 4, "pretrained": str(tmp_path / "vectors.txt")},
-        "encoder": "fasttext",
+    files = {key: str(tmp_path / "vectors.txt") for key in ("pretrained", "keyword_pretrained")}
+    model = {"embedder": {"type": "lookup", "dimension": 4, **files}, "encoder": "fasttext"}
+    config = {
+        "input": {"features": ["token", "keyword"]},
+        "model": model,
+        "training": {"epochs": 1},
+        "run": {"dir": str(tmp_path / "run")},
     }
     linnaea.train(
-        {"model": model, "training": {"epochs": 1}, "run": {"dir": str(tmp_path / "run")}},
-        train=DOCUMENTS,
+        config,
+        train=[{**document, "doc_keyword": ["oak"]} for document in DOCUMENTS],
         dev=DOCUMENTS[:8],
     )
     for path in (tmp_path / "run" / "model").rglob("*"):

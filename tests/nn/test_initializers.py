@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from linnaea.config.heads import LookupConfig
+from linnaea.config.embedders import LookupConfig
 from linnaea.config.registry import initializers
 from linnaea.nn.embedders.lookup import Lookup
 from linnaea.nn.network import Sizes

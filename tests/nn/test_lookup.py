@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from linnaea.config.embedders import LookupConfig
 from linnaea.config.encoders import FastTextConfig
-from linnaea.config.heads import LookupConfig
 from linnaea.errors import ConfigError
 from linnaea.nn.batch import Bag, Batch
 from linnaea.nn.embedders.lookup import Lookup

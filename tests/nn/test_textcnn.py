@@ -12,7 +12,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
 from linnaea.config.encoders import TextCNNConfig
-from linnaea.nn.encoders.textcnn import ACTIVATIONS, MANY, TextCNN
+from linnaea.nn.encoders.textcnn import TextCNN
+from linnaea.nn.layers.activations import ACTIVATIONS
+from linnaea.nn.layers.repeats import MANY
 from linnaea.nn.network import Embedded
 from tests.references.textcnn import textcnn
 
@@ -93,7 +95,7 @@ def plain(module: TextCNN, vectors_BTE: Tensor, mask_BT: Tensor) -> Tensor:
         )
         closed_BS = torch.arange(response_BFS.shape[2]) >= mask_BT.sum(1, keepdim=True) + size - 1
         response_BFS = response_BFS.masked_fill(closed_BS[:, None], -torch.inf)
-        places = response_BFS.topk(module.top_k, dim=2).indices.sort(2).values
+        places = response_BFS.topk(module.convolutions.top_k, dim=2).indices.sort(2).values
         pieces.append(response_BFS.gather(2, places).relu().flatten(1))
     return torch.cat(pieces, 1)
 
@@ -207,6 +209,6 @@ def test_repeated_tokens_are_convolved_once(top_k, padding):
         pooled = module(Embedded(vectors, mask, ids, repeats)).pooled_BD
         (pooled * torch.linspace(-1, 1, pooled.numel(), dtype=torch.float64).view_as(pooled)).sum().backward()
         results.append([pooled.detach(), vectors.grad, *(p.grad.clone() for p in module.parameters())])
-    assert module._repeats(Embedded(vectors, mask, ids, True)) is not None
+    assert module.convolutions.repeats(Embedded(vectors, mask, ids, True)) is not None
     for plain, once in zip(*results, strict=True):
         torch.testing.assert_close(once, plain, rtol=0, atol=1e-10)

@@ -39,7 +39,7 @@ _KNOWN = {
         "minItems",
         "maxItems",
     ),
-    *("minLength", "maxLength", "default", "description", "title"),
+    *("minLength", "maxLength", "default", "description", "title", "not", "multipleOf"),
 }
 
 
@@ -53,6 +53,8 @@ class Schema:
         """Whether ``value`` fits ``schema`` (default: the whole)."""
         schema = self.resolve(schema if schema is not None else self.root)
         assert set(schema) <= _KNOWN, f"unknown keywords: {set(schema) - _KNOWN}"
+        if "not" in schema and self.accepts(value, schema["not"]):
+            return False
         if "anyOf" in schema and not any(self.accepts(value, branch) for branch in schema["anyOf"]):
             return False
         if "enum" in schema and value not in schema["enum"]:
@@ -95,7 +97,8 @@ class Schema:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
             above, below = schema.get("exclusiveMinimum", -math.inf), schema.get("exclusiveMaximum", math.inf)
-            return bool(low <= value <= high and above < value < below)
+            whole = not value % schema["multipleOf"] if "multipleOf" in schema else True
+            return bool(low <= value <= high and above < value < below and whole)
         return True
 
     def values(self, schema: dict[str, Any] | None = None) -> st.SearchStrategy[Any]:
@@ -104,10 +107,11 @@ class Schema:
         if "anyOf" in schema:
             return st.one_of([self.values(branch) for branch in schema["anyOf"]])
         if "enum" in schema:
-            return st.sampled_from(schema["enum"])
+            return st.sampled_from(schema["enum"]) if schema["enum"] else st.nothing()
         if "const" in schema:
             return st.just(schema["const"])
-        return getattr(self, f"_{schema['type']}")(schema)
+        values = getattr(self, f"_{schema['type']}")(schema)
+        return values.filter(lambda value: self.accepts(value, schema)) if "not" in schema else values
 
     def _object(self, schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         properties = schema.get("properties", {})
@@ -129,7 +133,10 @@ class Schema:
     def _array(self, schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         if "prefixItems" in schema:
             return st.tuples(*(self.values(inner) for inner in schema["prefixItems"])).map(list)
-        return st.lists(self.values(schema["items"]), min_size=schema.get("minItems", 0), max_size=3)
+        inner = self.values(schema["items"])
+        if inner.is_empty:  # a choice of nothing
+            return st.just([])
+        return st.lists(inner, min_size=schema.get("minItems", 0), max_size=3)
 
     @staticmethod
     def _string(schema: dict[str, Any]) -> st.SearchStrategy[Any]:

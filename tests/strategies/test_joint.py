@@ -22,10 +22,11 @@ from linnaea.strategies.build import build_strategy, load_scorer
 from linnaea.strategies.crossfit import join
 from linnaea.strategies.network import NetworkScorer
 from linnaea.strategies.trainer import Job, Trained, Trainer
+from linnaea.text.build import corpus_from_documents
 from linnaea.text.store import Corpus
 from linnaea.training.history import EpochRecord, History, Progress, Start
 
-from .toys import corpus, documents, joint_config, run_folder
+from .toys import corpus, documents, joint_config, run_folder, taxonomy
 
 FASTTEXT = {
     "input": {"features": ["token", "ngram"], "ngram": {"buckets": 500}, "vocabulary": {"min_count": 1}},
@@ -295,10 +296,29 @@ class TestVectors:
         config = joint_config(model=model)
         with pytest.raises(DataError):
             fitted(config, corpus(config), tmp_path)
-        config = joint_config(model=model, input={"features": ["char_ngram"], "char_ngram": {"buckets": 50}})
-        with pytest.raises(ConfigError, match="no feature takes word vectors") as error:
-            fitted(config, corpus(config), tmp_path)
+        with pytest.raises(ConfigError, match=r'does nothing here.*add "token" to input\.features') as error:
+            joint_config(model=model, input={"features": ["char_ngram"], "char_ngram": {"buckets": 50}})
         assert error.value.where == "model.embedder.pretrained"
+
+    def test_of_keywords(self, tmp_path: Path) -> None:
+        path = tmp_path / "vectors.txt"
+        path.write_text("open access 1 2\nquark 3 4\n")
+        texts = [{**text, "doc_keyword": ["open access", "physics"]} for text in documents(20, 0)]
+        model = {"embedder": {"type": "lookup", "dimension": 2, "keyword_pretrained": str(path)}}
+        config = joint_config(
+            model={**model, "encoder": "fasttext"},
+            input={"features": ["token", "keyword"]},
+            training={"epochs": 1, "optimizer": {"type": "sgd", "learning_rate": 1e-9}},
+        )
+        made, hearer = corpus_from_documents(config, taxonomy(), texts), Hearer()
+        scorer, _ = fitted(config, made, tmp_path, reporter=hearer)
+        table = weights(scorer)["embedder.tables.keyword.weight"]
+        ids = made.featurizer.vocabularies["keyword"].index
+        np.testing.assert_allclose(table[ids["open access"]], [1, 2], atol=1e-6)
+        assert abs(table[ids["physics"]]).max() < 1
+        assert hearer.notes == [
+            "vectors for 1 of 2 distinct keywords (50.0%), 50.0% of the keywords of train"
+        ]
 
 
 @pytest.mark.parametrize("setting", [True, False])

@@ -57,6 +57,17 @@ CASES = {
     "sparse": ["--set", "batch_size=9"],
     "dense, accumulated": ["--dense", "--set", "accumulate=2", "--set", "batch_size=9"],
     "sequence, token budget": ["--reads", "sequence", "--set", "batch_tokens=60"],
+    # Statistics are of both processes; a document that is only for company is in none.
+    "batch normalisation": [
+        "--reads",
+        "sequence",
+        "--encoder",
+        '{"type": "vdcnn", "filters": 3, "hidden": 8, "top_k": 2}',
+        "--set",
+        "batch_size=9",
+        "--set",
+        'optimizer={"type": "sgd", "learning_rate": 0.1}',
+    ],
 }
 
 

@@ -63,6 +63,10 @@ CASES: dict[str, dict[str, Any]] = {
     "checkpoints at epochs' ends only": {"checkpoint_minutes": 60.0},
     "no dev": {"measured": False},
     "bf16": {"precision": "bf16"},
+    "batch normalisation": {
+        "reads": "sequence",
+        "encoder": {"type": "vdcnn", "filters": 2, "hidden": 6, "top_k": 2},
+    },
     "ever worse": {
         "optimizer": {"type": "adam", "learning_rate": 1.0},
         "schedule": "constant",

@@ -85,13 +85,22 @@ def taxonomy() -> Taxonomy:
     return Taxonomy.build(ids, ids, [[], [], ["A"], ["A"], ["B"]])
 
 
-def network(reads: str = "bags", sparse: bool = True, dropout: float = 0.3, seed: int = 3) -> Network:
+ENCODERS: dict[str, dict[str, Any]] = {
+    "bags": {"type": "fasttext"},
+    "sequence": {"type": "textcnn", "filters": 4},
+}
+
+
+def network(
+    reads: str = "bags", sparse: bool = True, dropout: float = 0.3, seed: int = 3,
+    encoder: dict[str, Any] | None = None,
+) -> Network:  # fmt: skip
     torch.manual_seed(seed)
     sizes = Sizes({"token": TOKENS, "ngram": NGRAMS}, taxonomy(), np.array([9, 8, 7, 6, 5]), 37)
     config = ModelConfig.read(
         {
             "embedder": {"type": "lookup", "dimension": 8, "dropout": dropout},
-            "encoder": {"type": "fasttext"} if reads == "bags" else {"type": "textcnn", "filters": 4},
+            "encoder": encoder or ENCODERS[reads],
             "head": {"type": "linear", "dropout": dropout},
         }
     )
@@ -192,6 +201,7 @@ def train(
     measure: Callable[[Any], dict[str, float]] | None = None,
     listeners: Sequence[Listener] = (),
     freeze_epochs: int = 0,
+    encoder: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Ended:
     """One toy run; ``settings`` change the part "training"."""
@@ -202,7 +212,7 @@ def train(
         return kept[-1]
 
     config = TrainingConfig.read({**BASE, **settings})
-    trained = network(reads, sparse, dropout)
+    trained = network(reads, sparse, dropout, encoder=encoder)
     loader = Loader(
         train_split(documents), ["token", "ngram"] if reads == "bags" else ["token"], reads, config, seed=5
     )
@@ -238,6 +248,7 @@ def main() -> None:
     parser.add_argument("--by", type=int, default=signal.SIGKILL)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--reads", default="bags")
+    parser.add_argument("--encoder", type=json.loads)
     parser.add_argument("--dropout", type=float, default=0.3)
     parser.add_argument("--dense", action="store_true")
     parser.add_argument("--devices", type=int, default=1)
@@ -254,7 +265,8 @@ def main() -> None:
     try:
         end = train(
             given.folder, reads=given.reads, sparse=not given.dense, dropout=given.dropout,
-            resume=given.resume, hook=hook, run=RunConfig(seed=11, device="cpu", devices=given.devices), **settings,
+            encoder=given.encoder, resume=given.resume, hook=hook,
+            run=RunConfig(seed=11, device="cpu", devices=given.devices), **settings,
         )  # fmt: skip
     except LinnaeaError as error:
         print(error, file=sys.stderr)

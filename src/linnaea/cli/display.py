@@ -136,6 +136,8 @@ class Display:
         self.out.print(Text(f"{title}: {metrics['documents']:,} documents"), soft_wrap=True)
         self.out.print(headline(metrics))
         self.out.print(levels({"": metrics}))
+        if "further" in metrics:
+            self.out.print(further(metrics["further"]))
 
     def answer(self, answer: Answer, document: Any) -> None:
         """One document's decision as readable lines."""
@@ -210,6 +212,19 @@ def headline(metrics: dict[str, Any]) -> Table:
     table.add_row(
         "documents that contradict the taxonomy", "", "", f"{coherence['documents_with_violations']:,}"
     )
+    return table
+
+
+def further(metrics: dict[str, dict[str, float]]) -> Table:
+    """The numbers of the further metrics that the config asked for."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("metric")
+    table.add_column("number")
+    table.add_column("value", justify="right")
+    for name, numbers in metrics.items():
+        for i, (number, value) in enumerate(numbers.items()):
+            text = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+            table.add_row("" if i else Text(name), Text(number), text)
     return table
 
 

@@ -16,6 +16,8 @@ from typing import Annotated, Any
 import typer
 
 from linnaea import __version__
+from linnaea.cli import prepare
+from linnaea.cli.convert import convert
 from linnaea.errors import LinnaeaError
 
 app = typer.Typer(
@@ -218,14 +220,15 @@ def list_parts(
     kind: Annotated[
         str | None, typer.Argument(help="encoders, embedders, heads, losses, ...; all when left out.")
     ] = None,
+    plugins: Plugins = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """List the parts that a config can name."""
+    """List the parts that a config can name; of a plug-in's also where they come from."""
     from linnaea.cli.display import Display
     from linnaea.commands.show import list_parts as work
 
     with Display() as display:
-        display.data(work(kind, as_json=as_json))
+        display.data(work(kind, plugins=plugins, as_json=as_json))
 
 
 @app.command()
@@ -255,6 +258,10 @@ def demo(
             reporter=display,
             show=display.demo,
         )
+
+
+app.command()(convert)
+app.add_typer(prepare.app, name="prepare")
 
 
 def main() -> None:

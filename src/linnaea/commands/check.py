@@ -10,20 +10,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from linnaea.commands.reporter import Reporter, Silent
 from linnaea.config.config import Config
+from linnaea.config.encoders_pretrained import PretrainedConfig
+from linnaea.config.neuralclassifier import Conversion, is_old
 from linnaea.config.registry import tokenizers
-from linnaea.config.task import DataConfig, InputConfig, TaskConfig
+from linnaea.config.task import DataConfig, InputConfig, PretrainedTokenizerConfig, TaskConfig
 from linnaea.corpus.check import check_corpus
 from linnaea.corpus.chunks import format_of
 from linnaea.corpus.document import Document
 from linnaea.corpus.statistics import CorpusStatistics
 from linnaea.corpus.stream import Stream
 from linnaea.errors import DataError, LinnaeaError, UsageError
+from linnaea.reporter import Reporter, Silent
 from linnaea.taxonomy.draft import is_root_name
 from linnaea.taxonomy.readers import find_problems, read_taxonomy
 from linnaea.taxonomy.render import summary
 from linnaea.taxonomy.taxonomy import Taxonomy
+from linnaea.text.pretrained import TOKENIZER, Pieces, TransformerFolder, is_hub_name, read_pieces
 
 Kind = Literal["config", "taxonomy", "corpus", "run", "model", "folder"]
 
@@ -134,7 +137,7 @@ def _kind(path: Path) -> Kind:
             value = json.loads(start.splitlines()[0]) if start.strip() else {}
         except ValueError:
             value = None
-        if isinstance(value, dict) and value and not set(value) & set(Config.model_fields):
+        if isinstance(value, dict) and value and not (set(value) & set(Config.model_fields) or is_old(value)):
             return "corpus" if "\n" in start.strip() else "taxonomy"
         return "config" if start.lstrip().startswith("{") and '"nodes"' not in start else "taxonomy"
     if name.endswith((".csv", ".tsv")):
@@ -196,26 +199,45 @@ def _check_file(section: Section, taxonomy: Taxonomy | None) -> None:
 
 def _check_config(path: Path, section: Section, reporter: Reporter) -> None:
     try:
-        config = Config.load(path)
+        config = Config.load(path, converted=lambda conversion: _add_conversion(section, conversion))
     except LinnaeaError as error:
         section.problems.append(error)
         return
     strategy = config.training.strategy
-    network = f"{config.model.embedder.type} + {config.model.encoder.type} + {config.model.head.type}"
+    network = config.model.names
     section.found.append(
         f"{config.task.type} task, {strategy.type} strategy" + (f", {network}" if strategy.network else "")
     )
     taxonomy = None
     if config.task.taxonomy is not None:
         taxonomy = _check_taxonomy(config.task.taxonomy, section, config.task)
-    pretrained = getattr(config.model.embedder, "pretrained", None) if strategy.network else None
-    if pretrained is not None and not Path(pretrained).is_file():
-        section.problems.append(DataError("no such file", where=pretrained, hint="model.embedder.pretrained"))
+    for key, path_of in config.model.embedder.vector_files.items() if strategy.network else ():
+        if not Path(path_of).is_file():
+            section.problems.append(DataError("no such file", where=path_of, hint=f"model.embedder.{key}"))
+    if strategy.network and isinstance(config.model.encoder, PretrainedConfig):
+        _check_transformer(config.model.encoder.path, section)
     if not config.data.files("train"):
         section.warnings.append("data.train names no file: documents must come from Python")
     if config.task.taxonomy is None or taxonomy is not None:
         reporter.progress("checking", 0)
         _check_data(section, config.data, config.task, taxonomy, config.input)
+
+
+def _check_transformer(path: str, section: Section) -> None:
+    if is_hub_name(path):
+        problem = f"{path} is no folder here: it is looked for on the hub when training begins"
+        section.warnings.append(f"model.encoder.path: {problem}")
+        return
+    try:
+        folder = TransformerFolder.open(path)
+        Pieces.read(folder.path / TOKENIZER)
+    except LinnaeaError as error:
+        section.problems.append(error)
+
+
+def _add_conversion(section: Section, conversion: Conversion) -> None:
+    section.found += ["a config of NeuralClassifier; here it is", *conversion.table().splitlines()]
+    section.warnings += conversion.warnings
 
 
 def _check_taxonomy(path: str, section: Section, task: TaskConfig | None = None) -> Taxonomy | None:
@@ -257,5 +279,18 @@ def _length(reading: InputConfig) -> tuple[Callable[[Document], int] | None, int
         return (
             lambda d: len(d.text) if isinstance(d.text, str) else sum(map(len, d.text))
         ), reading.max_characters
+    if isinstance(reading.tokenizer, PretrainedTokenizerConfig):
+        return _pieces(reading.tokenizer), reading.max_tokens
     cut = tokenizers.build(reading.tokenizer)
     return (lambda d: len(cut(d.text)) if isinstance(d.text, str) else len(d.text)), reading.max_tokens
+
+
+def _pieces(tokenizer: PretrainedTokenizerConfig) -> Callable[[Document], int] | None:
+    """Pieces of a document; None where the tokenizer is not at hand."""
+    if is_hub_name(tokenizer.path):
+        return None
+    try:
+        pieces = read_pieces(tokenizer)
+    except LinnaeaError:
+        return None  # told already
+    return lambda document: len(pieces.rows([document.text])[0])

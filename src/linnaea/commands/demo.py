@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from linnaea.commands.reporter import Reporter, Silent
 from linnaea.commands.train import train
 from linnaea.config.config import Config
 from linnaea.corpus.stdlib import builtin_corpus
@@ -16,6 +15,7 @@ from linnaea.errors import UsageError
 from linnaea.files import read_json
 from linnaea.model.answer import Answer
 from linnaea.model.model import Model
+from linnaea.reporter import Reporter, Silent
 
 QUESTIONS = ("compress a file with gzip", "open a network socket")
 ENCODERS = ("fasttext", "textcnn")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from linnaea.commands.predict import reading
-from linnaea.commands.reporter import Reporter, Silent
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.corpus.readers import read_documents
 from linnaea.errors import DataError
 from linnaea.model.folder import load
+from linnaea.reporter import Reporter, Silent
 from linnaea.text.gold import gold_labels
 
 

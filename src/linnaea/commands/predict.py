@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from linnaea.commands.reporter import Reporter, Silent
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.corpus.readers import read_documents
 from linnaea.errors import UsageError
@@ -18,6 +17,7 @@ from linnaea.files import atomic
 from linnaea.model.answer import Answer
 from linnaea.model.folder import load
 from linnaea.model.model import CHUNK
+from linnaea.reporter import Reporter, Silent
 
 
 def predict(

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.commands.reporter import Reporter, Silent
 from linnaea.config import registry
-from linnaea.config.config import Config
+from linnaea.config.config import Config, load_plugin
 from linnaea.config.part import prose
 from linnaea.config.task import DataConfig
 from linnaea.corpus.labels import LabelResolver
@@ -19,6 +18,7 @@ from linnaea.corpus.policy import ErrorPolicy
 from linnaea.corpus.readers import read_documents
 from linnaea.errors import DataError, UsageError, suggest
 from linnaea.files import read_json
+from linnaea.reporter import Reporter, Silent
 from linnaea.taxonomy.readers import read_taxonomy
 from linnaea.taxonomy.render import render
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -27,6 +27,7 @@ REGISTRIES = {
     "tokenizers": registry.tokenizers,
     "embedders": registry.embedders,
     "initializers": registry.initializers,
+    "positions": registry.positions,
     "encoders": registry.encoders,
     "heads": registry.heads,
     "losses": registry.losses,
@@ -35,6 +36,7 @@ REGISTRIES = {
     "schedules": registry.schedules,
     "thresholds": registry.thresholds,
     "decoders": registry.decoders,
+    "metrics": registry.metrics,
 }
 
 
@@ -96,27 +98,45 @@ def _counts(
     return counts_C
 
 
-def list_parts(kind: str | None = None, *, as_json: bool = False) -> str:
-    """Names of the parts that a config can choose, with one line each.
+def list_parts(kind: str | None = None, *, plugins: Sequence[str] = (), as_json: bool = False) -> str:
+    """Names of the parts that a config can choose, with one line each; of a plug-in's also where it comes from.
+
+    Args:
+        plugins: modules and .py files to import first. Installed ones are found by their entry points.
 
     Raises:
         UsageError: there is no such kind of part.
+        ConfigError: a plug-in cannot be imported.
     """
     if kind is not None and kind not in REGISTRIES:
         hint = suggest(kind, REGISTRIES) or "known: " + ", ".join(REGISTRIES)
         raise UsageError(f"there is no kind of part {kind!r}", hint=hint)
-    value: dict[str, dict[str, str]] = {}
-    for name, parts in REGISTRIES.items():
-        if kind in (None, name):
-            value[name] = {part: _first_line(parts.config(part)) for part in parts.known()}
+    for plugin in plugins:
+        load_plugin(plugin)
+    value = {name: _described(parts) for name, parts in REGISTRIES.items() if kind in (None, name)}
     if as_json:
         return json.dumps(value, ensure_ascii=False)
     lines = []
     for name, items in value.items():
         lines.append(name)
         width = max((len(part) for part in items), default=0)
-        lines += [f"  {part:<{width}}  {text}".rstrip() for part, text in items.items()]
+        for part, about in items.items():
+            origin = f"[{about['from']}]" if "from" in about else ""
+            text = "  ".join(filter(None, (about["about"], origin)))
+            lines.append(f"  {part:<{width}}  {text}".rstrip())
     return "\n".join(lines)
+
+
+def _described(parts: registry.Registry) -> dict[str, dict[str, str]]:
+    """Of each part its first line, and the file or package of a plug-in; of a broken one what is wrong."""
+    found: dict[str, dict[str, str]] = {}
+    for name, problem in parts.known().items():
+        if problem is not None:
+            found[name] = {"about": f"cannot be used: {problem}"}
+            continue
+        origin = parts.origin(name)
+        found[name] = {"about": _first_line(parts.config(name)), **({"from": origin} if origin else {})}
+    return found
 
 
 def _first_line(config: Any) -> str:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linnaea.commands.reporter import Reporter, Silent
+from linnaea.commands.convert import tell_conversion
 from linnaea.config.config import Config
+from linnaea.config.neuralclassifier import Conversion
+from linnaea.config.registry import metrics as further
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.decision.predictions import Decisions, Predictions
 from linnaea.decision.thresholds import fit_decider
@@ -19,6 +21,7 @@ from linnaea.files import RunFolder, atomic, read_json, write_json
 from linnaea.model.folder import load, save
 from linnaea.model.model import Model, answers
 from linnaea.ragged import Ragged
+from linnaea.reporter import Reporter, Silent
 from linnaea.strategies.base import Fitted, Strategy
 from linnaea.strategies.build import build_strategy
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -73,7 +76,8 @@ def train(
         LinnaeaError: see ``errors.py``; nothing is written before config and run folder are checked.
     """
     reporter = reporter or Silent()
-    config = _config(config, settings)
+    conversions: list[Conversion] = []
+    config = _config(config, settings, conversions)
     if train is None and not config.data.files("train"):
         raise ConfigError("names no training documents", where="data.train")
     documents = None if train is None else (taxonomy, train, dev, test)
@@ -83,6 +87,8 @@ def train(
         if not config.training.strategy.network:
             return Result(run, {}, main_process=False)
         return _train(config, documents, run, resume, Silent())
+    for conversion in conversions:
+        tell_conversion(conversion, reporter)
     with RunFolder.open(Path(config.run.dir), resume=resume, overwrite=overwrite) as run:
         return _train(config, documents, run, resume, reporter)
 
@@ -99,6 +105,8 @@ def _train(
         write_json(run.config, config.dump())
     elif on_error == "quarantine":
         on_error = "skip"
+    for metric in config.evaluation.metrics:
+        further.module(metric.type)  # refuses one without a module while nothing is lost yet
     strategy = build_strategy(config)  # refuses a missing device or file before a document is read
     policy = ErrorPolicy(on_error, run.quarantine if on_error == "quarantine" else None)
     if documents is not None:
@@ -126,7 +134,15 @@ def fit(
     decider = fit_decider(
         config.decision, config.task, fitted.tuning, fitted.tuning_gold, fitted.support_C, corpus.taxonomy
     )
-    model = Model(corpus.taxonomy, corpus.featurizer, fitted.scorer, decider, config, dict(fitted.facts))
+    model = Model(
+        corpus.taxonomy,
+        corpus.featurizer,
+        fitted.scorer,
+        decider,
+        config,
+        dict(fitted.facts),
+        fitted.support_C,
+    )
     try:
         metrics = _evaluate(model, corpus, fitted, run, reporter)
     except LinnaeaError:
@@ -151,12 +167,14 @@ def _helps(config: Config) -> bool:
     return next(ranks, "0") != "0"
 
 
-def _config(config: Config | Path | str | dict[str, Any], settings: Sequence[str]) -> Config:
+def _config(
+    config: Config | Path | str | dict[str, Any], settings: Sequence[str], conversions: list[Conversion]
+) -> Config:
     if isinstance(config, Config):
         return config if not settings else Config.build_with(config.dump(), settings)
     if isinstance(config, dict):
-        return Config.build_with(config, settings)
-    return Config.load(config, settings)
+        return Config.build_with(config, settings, converted=conversions.append)
+    return Config.load(config, settings, converted=conversions.append)
 
 
 def _finished(run: RunFolder, config: Config, reporter: Reporter) -> Result | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from linnaea.config.encoders_pretrained import OwnEmbedding, PretrainedConfig
 from linnaea.config.objective import BCEConfig, SoftmaxConfig
 from linnaea.config.outcome import TunedConfig
 from linnaea.config.part import Part
-from linnaea.config.task import InputConfig, NgramConfig, idle_inputs
+from linnaea.config.task import InputConfig, NgramConfig, PretrainedTokenizerConfig, idle_inputs
+from linnaea.config.vectors import idle_keys, with_vectors
 from linnaea.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,8 +24,9 @@ def resolve(config: Config) -> Config:
     """
     if config.training.strategy.network:
         config = _with_loss(config)
+        config = _with_own_tokenizer(_with_own_embedding(config))
         _check_objective(config)
-        _check_features(config)
+        config = with_vectors(config)
     else:
         _check_idle(config)
         config = config.model_copy(update={"input": _linear_input(config.input)})
@@ -81,23 +84,36 @@ def _check_objective(config: Config) -> None:
         raise ConfigError('"f1" is for binary tasks', where="training.early_stopping.metric", hint=hint)
 
 
-def _check_features(config: Config) -> None:
-    encoder, features = config.model.encoder, config.input.features
-    if encoder.reads == "sequence":
-        idle = [f for f in features if f not in ("token", "char")]
-        if idle:
-            raise ConfigError(
-                f"the encoder {encoder.type!r} reads a sequence: it cannot use {', '.join(idle)}",
-                where="input.features", hint='the encoder "fasttext" reads bags',
-            )  # fmt: skip
-        if len(features) != 1:
-            problem = "a sequence is made of tokens or of characters, not both"
-            raise ConfigError(problem, where="input.features")
-    elif "char" in features:
-        raise ConfigError(
-            f"the encoder {encoder.type!r} reads bags, not character sequences",
-            where="input.features", hint='use "char_ngram"',
-        )  # fmt: skip
+def _with_own_embedding(config: Config) -> Config:
+    """No embedder before an encoder that reads ids itself."""
+    encoder, model = config.model.encoder, config.model
+    if not encoder.embeds:
+        return config
+    if model.given("embedder"):
+        problem = f"does nothing here: the encoder {encoder.type!r} embeds by itself"
+        raise ConfigError(problem, where=_given_key("model.embedder", model.embedder), hint="leave it out")
+    return config.model_copy(update={"model": model.model_copy(update={"embedder": OwnEmbedding()})})
+
+
+def _with_own_tokenizer(config: Config) -> Config:
+    """A pretrained transformer brings its tokenizer and vocabulary, which serve nobody else."""
+    encoder, read = config.model.encoder, config.input
+    if not isinstance(encoder, PretrainedConfig):
+        if isinstance(read.tokenizer, PretrainedTokenizerConfig):
+            problem = f"'pretrained' goes with the encoder 'pretrained', not with {encoder.type!r}"
+            raise ConfigError(problem, where="input.tokenizer")
+        return config
+    if read.features != ["token"]:
+        problem = "the encoder 'pretrained' reads the pieces of its own tokenizer"
+        raise ConfigError(problem, where="input.features", hint="leave it out")
+    if read.given("vocabulary"):
+        problem = "does nothing here: the tokenizer of the encoder 'pretrained' has a vocabulary of its own"
+        raise ConfigError(problem, where="input.vocabulary", hint="leave it out")
+    own = PretrainedTokenizerConfig(path=encoder.path)
+    if read.given("tokenizer") and read.tokenizer != own:
+        problem = f"the encoder 'pretrained' brings the tokenizer of {encoder.path}"
+        raise ConfigError(problem, where="input.tokenizer", hint="leave it out")
+    return config.model_copy(update={"input": read.model_copy(update={"tokenizer": own})})
 
 
 def _check_decision(config: Config) -> None:
@@ -139,7 +155,10 @@ def _with_tuning(config: Config) -> Config:
 
 def _linear_input(part: InputConfig) -> InputConfig:
     """What the linear strategy reads unless told: whole texts, words and a dictionary of word pairs."""
-    if "char" in part.features:
+    if isinstance(part.tokenizer, PretrainedTokenizerConfig):
+        problem = "'pretrained' goes with the encoder 'pretrained', not with the linear strategy"
+        raise ConfigError(problem, where="input.tokenizer")
+    if {"char", "spelling"} & set(part.features):
         problem = "the linear strategy counts features, it reads no character sequence"
         raise ConfigError(problem, where="input.features", hint='use "char_ngram"')
     update: dict[str, Any] = {}
@@ -160,6 +179,14 @@ def without_idle(value: dict[str, Any], config: Config) -> dict[str, Any]:
             del value["run"][key]
     for key in idle_inputs(config.input.features):
         value["input"].pop(key, None)
+    for key in idle_keys(config):
+        value.get("model", {}).get("embedder", {}).pop(key, None)
+    if isinstance(config.input.tokenizer, PretrainedTokenizerConfig):
+        value["input"].pop("vocabulary", None)
+    if config.training.strategy.network and config.model.encoder.embeds:
+        del value["model"]["embedder"]
+    for key in getattr(config.model.encoder, "idle", ()):
+        value.get("model", {}).get("encoder", {}).pop(key, None)
     for key in ("ngram", "char_ngram"):
         if value["input"].get(key, {}).get("buckets"):
             value["input"][key].pop("min_count", None)

@@ -6,14 +6,16 @@ Reading happens before any work starts and imports neither torch nor scikit-lear
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
+from linnaea.config import metrics as _metrics  # noqa: F401  declares them
 from linnaea.config.checks import resolve, without_idle
 from linnaea.config.heads import ModelConfig
+from linnaea.config.neuralclassifier import Conversion, convert, is_old
 from linnaea.config.objective import ObjectiveConfig
 from linnaea.config.outcome import DecisionConfig, EvaluationConfig, RunConfig
 from linnaea.config.part import Part, dotted, first_problem, prose
@@ -40,30 +42,49 @@ class Config(Part):
     )
 
     @classmethod
-    def load(cls, path: Path | str, settings: Sequence[str] = ()) -> Config:
-        """Read a config file and apply ``--set`` settings.
+    def load(
+        cls,
+        path: Path | str,
+        settings: Sequence[str] = (),
+        *,
+        converted: Callable[[Conversion], None] | None = None,
+    ) -> Config:
+        """Read a config file, ours or one of NeuralClassifier, and apply ``--set`` settings.
 
         Args:
             path: a JSON file; paths inside it are relative to its folder.
-            settings: ``a.b=value`` each; paths in values are relative to the current folder.
+            settings: ``a.b=value`` each, with native keys; paths in values are relative to the current folder.
+            converted: hears what became of the keys of a NeuralClassifier config.
 
         Raises:
             ConfigError: with dotted path and suggestion.
         """
         path = Path(path)
-        value = read_config(path)
+        value, folder = read_config(path), path.resolve().parent
+        conversion = None
+        try:
+            if is_old(value):
+                conversion = convert(value, folder)
+                value = _heard(conversion, converted)
+        except ConfigError as error:
+            raise _in_file(path, error) from None
         for setting in settings:
             apply(value, setting)
         try:
-            return cls.build(value, path.resolve().parent)
+            return cls.build(value, folder)
         except ConfigError as error:
-            where = f"{path}: {error.where}" if error.where else str(path)
-            raise ConfigError(error.message, where=where, hint=error.hint) from None
+            raise _in_file(path, conversion.translated(error) if conversion else error) from None
 
     @classmethod
-    def build_with(cls, value: dict[str, Any], settings: Sequence[str]) -> Config:
+    def build_with(
+        cls,
+        value: dict[str, Any],
+        settings: Sequence[str],
+        *,
+        converted: Callable[[Conversion], None] | None = None,
+    ) -> Config:
         """A config given as a dictionary, with ``--set`` settings; paths are from the current folder."""
-        value = copy.deepcopy(value)
+        value = _heard(convert(value), converted) if is_old(value) else copy.deepcopy(value)
         anchor(value, Path.cwd())
         for setting in settings:
             apply(value, setting)
@@ -94,6 +115,17 @@ class Config(Part):
     def dump(self) -> dict[str, Any]:
         """The resolved config as JSON values; reading it again gives an equal config."""
         return without_idle(self.model_dump(mode="json"), self)
+
+
+def _heard(conversion: Conversion, converted: Callable[[Conversion], None] | None) -> dict[str, Any]:
+    if converted is not None:
+        converted(conversion)
+    return copy.deepcopy(conversion.config)
+
+
+def _in_file(path: Path, error: ConfigError) -> ConfigError:
+    where = f"{path}: {error.where}" if error.where else str(path)
+    return ConfigError(error.message, where=where, hint=error.hint)
 
 
 def schema() -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from linnaea.config.part import Choice
 from linnaea.config.registry import encoders
 
 Positive = Annotated[int, Field(ge=1)]
+ODD: dict[str, JsonValue] = {"not": {"multipleOf": 2}}
+"""What a JSON Schema says of an odd number."""
 Activation = Literal["relu", "tanh", "gelu", "elu", "leaky_relu", "identity"]
 
 
@@ -17,11 +19,16 @@ class EncoderConfig(Choice):
     """Base of all encoders' settings.
 
     Class facts: ``reads`` says what the encoder consumes ("sequence": embedded tokens in order; "bags": one
-    mean vector a document), ``gives_states`` whether it offers token states to a head.
+    mean vector a document), ``gives_states`` whether it offers token states to a head, ``orderless`` that it
+    knows the order of tokens through their position embeddings only (or needs them to know it well), ``embeds``
+    that it reads ids itself, so that no embedder stands before it.
     """
 
     reads: ClassVar[Literal["sequence", "bags"]] = "sequence"
     gives_states: ClassVar[bool] = False
+    orderless: ClassVar[bool] = False
+    embeds: ClassVar[bool] = False
+    embedder: ClassVar[str | None] = None
 
 
 @encoders.declare("textcnn")
@@ -46,3 +53,12 @@ class FastTextConfig(EncoderConfig):
     """The mean of the vectors of all features: tokens, n-grams, keywords, topics (Joulin 2016)."""
 
     reads: ClassVar[Literal["sequence", "bags"]] = "bags"
+
+
+@encoders.declare("region")
+class RegionEncoderConfig(EncoderConfig):
+    """The sum of the region vectors of a text; the embedder is region unless another is given (Qiao 2018)."""
+
+    embedder: ClassVar[str | None] = "region"
+
+    merge: Literal["sum", "mean"] = Field("sum", description="of the vectors of all tokens")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from linnaea.config.part import Choice, Nested, Part
-from linnaea.config.registry import OneOf, decoders, thresholds
+from linnaea.config.registry import OneOf, decoders, metrics, thresholds
 from linnaea.errors import ConfigError
 
 Aim = Literal["micro_f1", "macro_f1", "both"]
@@ -97,6 +97,13 @@ class DecisionConfig(Part):
     )
 
 
+class MetricConfig(Choice):
+    """Base of the settings of further metrics."""
+
+
+FurtherMetric = Annotated[MetricConfig, OneOf(metrics)]
+
+
 class EvaluationConfig(Part):
     """What is measured."""
 
@@ -109,6 +116,9 @@ class EvaluationConfig(Part):
         description="keep only so many best scores a document (very large taxonomies); what was not kept "
         "cannot be decided, so decision.top_k is at most this, and this where it is not given",
     )
+    metrics: list[FurtherMetric] = Field(
+        [], description="further metrics, beside those that are always measured"
+    )
 
     @field_validator("ranks")
     @classmethod
@@ -116,6 +126,15 @@ class EvaluationConfig(Part):
         if len(set(value)) != len(value):
             raise ValueError("names a rank twice")
         return sorted(value)
+
+    @field_validator("metrics")
+    @classmethod
+    def _distinct(cls, value: list[MetricConfig]) -> list[MetricConfig]:
+        names = [metric.type for metric in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"names the metric {name!r} twice")
+        return value
 
 
 Count = Annotated[int, Field(ge=1)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +22,10 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("data", "dev"),
     ("data", "test"),
     ("model", "embedder", "pretrained"),
+    ("model", "embedder", "keyword_pretrained"),
+    ("model", "embedder", "keyword_pretrained"),
+    ("model", "encoder", "path"),
+    ("input", "tokenizer", "path"),
     ("plugins",),
 )
 
@@ -88,12 +94,21 @@ def _absolute(value: Any, folder: Path, path: tuple[str, ...]) -> Any:
         return [_absolute(item, folder, path) for item in value]
     if path == ("plugins",) and not str(value).endswith(".py"):
         return value  # the name of a module
+    if path[-1] == "path" and _on_hub(value, folder):
+        return value
     if isinstance(value, Path) or (isinstance(value, str) and value not in ("", "-")):
         try:
             return str((folder / Path(value).expanduser()).resolve())
         except (ValueError, RuntimeError, OSError) as error:
             raise ConfigError(f"{value!r} is no path: {error}", where=".".join(path)) from None
     return value
+
+
+def _on_hub(value: Any, folder: Path) -> bool:
+    """Whether ``owner/model`` (or ``model``) is the name of a pretrained model rather than a folder."""
+    if not isinstance(value, str) or not re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", value):
+        return False
+    return not (folder / value).exists()
 
 
 def plugin_path(name: str, folder: Path) -> str:
@@ -156,7 +171,7 @@ def load_plugin(name: str, folder: Path | None = None) -> None:
             importlib.import_module(name)
     except ConfigError as error:
         raise ConfigError(error.message, where=error.where or place, hint=error.hint) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         problem = f"cannot be imported: {type(error).__name__}: {error}"
         raise ConfigError(problem, where=place) from error
 
@@ -168,7 +183,11 @@ def _load_file(path: Path, place: str) -> None:
         )
         raise ConfigError("no such file", where=place, hint=near)
     module = f"linnaea_plugin_{path.stem}"
-    if getattr(sys.modules.get(module), "__file__", None) == str(path):
+    taken = getattr(sys.modules.get(module), "__file__", None)
+    if taken not in (None, str(path)):  # another file of this name, in another folder
+        module += f"_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        taken = getattr(sys.modules.get(module), "__file__", None)
+    if taken == str(path):
         return
     spec = importlib.util.spec_from_file_location(module, path)
     if spec is None or spec.loader is None:

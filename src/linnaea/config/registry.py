@@ -8,6 +8,8 @@ a ``Config`` inside.
 from __future__ import annotations
 
 import importlib
+import inspect
+import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -29,14 +31,17 @@ class Registry(Generic[Module]):
     Args:
         kind: singular, as it stands in messages: "encoder".
         modules: the package whose import registers the built-in modules, loaded on first ``build``.
+        plural: as it stands in messages and, after "linnaea.", as the group of entry points; None: with an s.
     """
 
-    def __init__(self, kind: str, modules: str | None = None) -> None:
+    def __init__(self, kind: str, modules: str | None = None, plural: str | None = None) -> None:
         self.kind = kind
-        self.group = f"linnaea.{kind}s"
+        self.plural = plural or f"{kind}s"
+        self.group = f"linnaea.{self.plural}"
         self._modules_in = modules
         self._configs: dict[str, type[Choice]] = {}
         self._modules: dict[str, Any] = {}
+        self._installed: dict[str, str] = {}
 
     def declare(self, name: str) -> Callable[[C], C]:
         """Class decorator for a config class."""
@@ -45,8 +50,10 @@ class Registry(Generic[Module]):
             self._refuse_another(name, self._configs.get(name), config)
             if config.__dict__.get("type_name", name) != name:
                 raise ConfigError(
-                    f"the {self.kind}s {config.type_name!r} and {name!r} share one Config class"
+                    f"the {self.plural} {config.type_name!r} and {name!r} share one Config class"
                 )
+            if not issubclass(config, self._base()):
+                raise ConfigError(f"the Config of the {self.kind} {name!r} is no {self._base().__name__}")
             config.type_name = name
             self._configs[name] = config
             return config
@@ -59,12 +66,12 @@ class Registry(Generic[Module]):
         def add(module: M) -> M:
             config = getattr(module, "Config", None)
             declared = self._configs.get(name)
-            if isinstance(config, type) and issubclass(config, Choice):
+            if isinstance(config, type) and (declared is None or issubclass(config, self._base())):
                 self.declare(name)(config)
             elif declared is None:
                 raise ConfigError(f"the {self.kind} {name!r} has no Config class inside")
             elif _package(declared) != _package(module):
-                raise ConfigError(f"two {self.kind}s are called {name!r}")
+                raise ConfigError(f"two {self.plural} are called {name!r}")
             self._refuse_another(name, self._modules.get(name), module)
             self._modules[name] = module
             return module
@@ -74,18 +81,38 @@ class Registry(Generic[Module]):
     def _refuse_another(self, name: str, old: Any, new: Any) -> None:
         # The same definition run again (a notebook cell, a mended plug-in) takes the old one's place.
         if old is not None and (old.__module__, old.__qualname__) != (new.__module__, new.__qualname__):
-            raise ConfigError(f"two {self.kind}s are called {name!r}")
+            raise ConfigError(f"two {self.plural} are called {name!r}")
+
+    def _base(self) -> type[Choice]:
+        """What settings of this kind derive from, as those that came first do."""
+        for config in self._configs.values():
+            line = config.__mro__
+            return line[line.index(Choice) - 1] if line[1] is not Choice else Choice
+        return Choice
 
     def names(self) -> list[str]:
         """All names that are known now, sorted."""
         return sorted(self._configs)
 
-    def known(self) -> list[str]:
-        """All names, those of installed entry points included (which are loaded)."""
+    def known(self) -> dict[str, ConfigError | None]:
+        """All names, those of installed entry points included (which are loaded), and what is wrong with them."""
+        found: dict[str, ConfigError | None] = dict.fromkeys(self._configs)
         for entry in entry_points(group=self.group):
-            if entry.name not in self._configs:
+            try:
                 self._load(entry)
-        return self.names()
+                found[entry.name] = None
+            except ConfigError as error:
+                # Of two that claim a name, the one that has it works.
+                found.setdefault(entry.name, error)
+        return dict(sorted(found.items()))
+
+    def origin(self, name: str) -> str | None:
+        """Where a part comes from: the file or the installed package of a plug-in; None: it is built in."""
+        module = self._configs[name].__module__
+        if module.partition(".")[0] == "linnaea":
+            return None
+        file = getattr(sys.modules.get(module), "__file__", None)
+        return self._installed.get(name) or (str(file) if file else module)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -106,11 +133,22 @@ class Registry(Generic[Module]):
         return self._configs[name]
 
     def _load(self, entry: EntryPoint) -> None:
+        if entry.name in self._installed:
+            return
+        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+        where = f"the plug-in {entry.value!r} of {package}" if entry.dist else f"the plug-in {entry.value!r}"
+        if entry.name in self._configs and self.origin(entry.name) is None:
+            raise ConfigError(f"{where} registers the {self.kind} {entry.name!r}, and that is built in")
         try:
             entry.load()
-        except Exception as error:
-            problem = f"the plug-in {entry.value!r} cannot be imported: {type(error).__name__}: {error}"
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
+        except (Exception, SystemExit) as error:
+            problem = f"{where} cannot be imported: {type(error).__name__}: {error}"
             raise ConfigError(problem) from error
+        if entry.name not in self._configs:
+            raise ConfigError(f"{where} registers no {self.kind} {entry.name!r}")
+        self._installed[entry.name] = package
 
     def module(self, name: str) -> Any:
         """The module class registered under ``name``."""
@@ -121,8 +159,20 @@ class Registry(Generic[Module]):
         return self._modules[name]
 
     def build(self, config: Choice, **sizes: Any) -> Module:
-        """The module for ``config``: settings come from the config, run-time sizes as keyword arguments."""
-        return self.module(config.type)(config, **sizes)  # type: ignore[no-any-return]
+        """The module for ``config``: settings come from the config, run-time sizes as keyword arguments.
+
+        Raises:
+            ConfigError: a plug-in's module takes other arguments.
+        """
+        module = self.module(config.type)
+        if self.origin(config.type) is not None:
+            try:
+                inspect.signature(module).bind(config, **sizes)
+            except TypeError as error:
+                asked = ", ".join(["config", *sizes])
+                problem = f"the {self.kind} {config.type!r} cannot be built: {error}"
+                raise ConfigError(problem, hint=f"it is called with {asked}") from None
+        return module(config, **sizes)  # type: ignore[no-any-return]
 
 
 def _package(module: Any) -> str:
@@ -140,10 +190,9 @@ class OneOf:
         self.registry, self.default = registry, default
 
     def _validate(self, value: Any) -> Choice:
-        kind = self.registry.kind
         if isinstance(value, Choice):
             if value.type not in self.registry.names() or self.registry.config(value.type) is not type(value):
-                raise Nested(ConfigError(f"must be one of the {kind}s, not {shown(value)}"))
+                raise Nested(ConfigError(f"must be one of the {self.registry.plural}, not {shown(value)}"))
             return value
         if isinstance(value, str):
             value = {"type": value}
@@ -204,8 +253,8 @@ class OneOf:
             branch["required"] = [*([] if name == self.default else ["type"]), *branch.get("required", [])]
             branch["title"] = name
             branches.append(branch)
-        short = {"enum": [n for n in self.registry.names() if not _required(self.registry.config(n))]}
-        return {"anyOf": [short, *branches]}
+        short = [n for n in self.registry.names() if not _required(self.registry.config(n))]
+        return {"anyOf": [*([{"enum": short}] if short or not branches else []), *branches]}
 
 
 def _required(config: type[Choice]) -> bool:
@@ -216,10 +265,12 @@ tokenizers: Registry[Any] = Registry("tokenizer", "linnaea.text.tokenizers")
 embedders: Registry[Any] = Registry("embedder", "linnaea.nn.build")
 encoders: Registry[Any] = Registry("encoder", "linnaea.nn.build")
 heads: Registry[Any] = Registry("head", "linnaea.nn.build")
-losses: Registry[Any] = Registry("loss", "linnaea.nn.objectives.losses")
+losses: Registry[Any] = Registry("loss", "linnaea.nn.objectives.losses", "losses")
 initializers: Registry[Any] = Registry("initializer", "linnaea.nn.embedders.initializers")
+positions: Registry[Any] = Registry("position", "linnaea.nn.embedders.position")
 optimizers: Registry[Any] = Registry("optimizer", "linnaea.training.optimizers")
 schedules: Registry[Any] = Registry("schedule", "linnaea.training.optimizers")
-strategies: Registry[Any] = Registry("strategy", "linnaea.strategies.build")
+strategies: Registry[Any] = Registry("strategy", "linnaea.strategies.build", "strategies")
 thresholds: Registry[Any] = Registry("threshold", "linnaea.decision.thresholds")
-decoders: Registry[Any] = Registry("decoding", "linnaea.decision.decoding")
+decoders: Registry[Any] = Registry("decoding", "linnaea.decision.decoding", "decoders")
+metrics: Registry[Any] = Registry("metric", "linnaea.metrics.further")

@@ -150,6 +150,13 @@ class CharacterConfig(TokenizerConfig):
     """Every character (grapheme cluster) is a token; runs of white space are one blank."""
 
 
+@tokenizers.declare("pretrained")
+class PretrainedTokenizerConfig(TokenizerConfig):
+    """The tokenizer of a pretrained transformer, with its own vocabulary; goes with the encoder ``pretrained``."""
+
+    path: str = Field(min_length=1, description="as of the encoder, which brings it along: leave it out")
+
+
 class VocabularyConfig(Part):
     """Which distinct values of train get an id of their own."""
 
@@ -204,16 +211,17 @@ def _only_in_dictionary(part: NgramConfig | CharNgramConfig) -> None:
         raise Nested(ConfigError("acts only with buckets: 0 (a dictionary)", where="min_count"))
 
 
-Feature = Literal["token", "char", "ngram", "char_ngram", "keyword", "topic"]
+Feature = Literal["token", "char", "spelling", "ngram", "char_ngram", "keyword", "topic"]
 
 _WORDS: tuple[Feature, ...] = ("token", "ngram", "char_ngram")
 # For each key of input: it acts while one of these features is read.
 _ACTS_WITH: dict[str, tuple[Feature, ...]] = {
-    "tokenizer": _WORDS,
-    "max_tokens": _WORDS,
+    "tokenizer": (*_WORDS, "spelling"),
+    "max_tokens": (*_WORDS, "spelling"),
     "vocabulary": _WORDS,
-    "char_vocabulary": ("char",),
+    "char_vocabulary": ("char", "spelling"),
     "max_characters": ("char",),
+    "spelling": ("spelling",),
     "keyword_vocabulary": ("keyword",),
     "topic_vocabulary": ("topic",),
     "ngram": ("ngram",),
@@ -224,6 +232,12 @@ _ACTS_WITH: dict[str, tuple[Feature, ...]] = {
 def idle_inputs(features: list[Feature]) -> list[str]:
     """The keys of ``input`` that do nothing when ``features`` are read."""
     return [key for key, needed in _ACTS_WITH.items() if not set(needed) & set(features)]
+
+
+class SpellingInputConfig(Part):
+    """What is read of the characters of a token."""
+
+    max_characters: int = Field(16, ge=1, description="of a token; the rest of a longer one is not read")
 
 
 class InputConfig(Part):
@@ -239,8 +253,9 @@ class InputConfig(Part):
     features: list[Feature] = Field(
         ["token"],
         min_length=1,
-        description="what the encoder reads: a sequence (token or char), or a bag of any of token, ngram, "
-        "char_ngram, keyword, topic; the linear strategy counts any of the latter, by default token and ngram",
+        description="what the encoder reads: a sequence (token, spelling or both; or char), or a bag of any of "
+        "token, ngram, char_ngram, keyword, topic; the linear strategy counts any of the latter, by default token "
+        "and ngram. spelling composes each token of its characters",
     )
     max_tokens: int | None = Field(
         256, ge=1, description="longer texts are cut; null: never, the default under the linear strategy"
@@ -248,7 +263,8 @@ class InputConfig(Part):
     max_characters: int | None = Field(1024, ge=1, description="the same for the feature char")
     vocabulary: VocabularyConfig = Field(VocabularyConfig(), description="of tokens")
     char_vocabulary: VocabularyConfig = Field(
-        VocabularyConfig(min_count=1, max_size=None, lowercase=True), description="of the feature char"
+        VocabularyConfig(min_count=1, max_size=None, lowercase=True),
+        description="of the features char and spelling",
     )
     keyword_vocabulary: ListVocabularyConfig = Field(
         ListVocabularyConfig(), description="of the feature keyword"
@@ -260,6 +276,7 @@ class InputConfig(Part):
         "buckets 0 (a dictionary), min_count 2",
     )
     char_ngram: CharNgramConfig = Field(CharNgramConfig(), description="of the feature char_ngram")
+    spelling: SpellingInputConfig = Field(SpellingInputConfig(), description="of the feature spelling")
 
     @model_validator(mode="after")
     def _fits(self) -> InputConfig:

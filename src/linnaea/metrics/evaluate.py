@@ -7,8 +7,8 @@ Shape letters: N documents, C categories, L levels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from linnaea.decision.decoding import Closure, violations
 from linnaea.decision.predictions import Decisions, Predictions
 from linnaea.errors import UsageError, suggest
 from linnaea.metrics.counts import Counts, Rates, hierarchical, level_rows, row_blocks
+from linnaea.metrics.further import measure_further
 from linnaea.metrics.ranking import AveragePrecision, average_precision, macro_average_precision, ranking
 from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -35,6 +36,7 @@ class Evaluation:
         ranking: by name, as in ``metrics.json``.
         violations_N: int64, contradictions of the taxonomy in each document.
         thresholds_C: float64; +inf: never decided.
+        further: the numbers of each further metric that was asked for.
     """
 
     taxonomy: Taxonomy
@@ -44,6 +46,7 @@ class Evaluation:
     average_precision: AveragePrecision
     violations_N: np.ndarray
     thresholds_C: np.ndarray
+    further: Mapping[str, dict[str, float]] = field(default_factory=dict)
 
     def level_table(self) -> list[dict[str, float]]:
         """One row a level: level, categories, support, micro precision, recall, F1, macro and present F1."""
@@ -70,6 +73,7 @@ class Evaluation:
                 "documents_with_violations": int((self.violations_N > 0).sum()),
                 "violations": int(self.violations_N.sum()),
             },
+            **({"further": dict(self.further)} if self.further else {}),
             "categories": self._categories(),
         }
 
@@ -91,32 +95,37 @@ def evaluate(
     config: EvaluationConfig | None = None,
     *,
     closure: Closure = "ancestors",
+    support_C: np.ndarray | None = None,
 ) -> Evaluation:
     """All measures.
 
     Args:
         gold: columns of each document, closed as the task says, without repeats.
-        config: which ranks; None: the defaults.
+        config: which ranks, and which further metrics; None: the defaults.
         closure: of the task: under ``path`` one parent makes a category coherent.
+        support_C: documents of train in each category; for further metrics only.
 
     Raises:
-        UsageError: predictions, decisions and gold are not of the same documents.
+        UsageError: predictions, decisions and gold are not of the same documents, or further metrics are asked
+            for and ``support_C`` is not given.
+        RunError: a further metric failed, or gave what is no finite number.
     """
     if not len(predictions) == len(decisions.chosen) == len(gold):
         raise UsageError(
             f"scores of {len(predictions)} documents, decisions for {len(decisions.chosen)}, "
             f"labels of {len(gold)}: cannot be compared"
         )
-    taxonomy, ranks = predictions.taxonomy, (config or EvaluationConfig()).ranks
+    config, taxonomy = config or EvaluationConfig(), predictions.taxonomy
     areas = average_precision(predictions, gold)  # first: it refuses scores that are not numbers
     return Evaluation(
         taxonomy,
         Counts.of(decisions.chosen, gold, len(taxonomy)),
         hierarchical(decisions.chosen, gold, taxonomy),
-        ranking(predictions, gold, ranks),
+        ranking(predictions, gold, config.ranks),
         areas,
         _violations(decisions.chosen, taxonomy, closure),
         decisions.thresholds_C,
+        measure_further(config.metrics, predictions, decisions, gold, support_C),
     )
 
 

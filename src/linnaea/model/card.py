@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linnaea import __version__
+from linnaea.config.encoders_pretrained import PretrainedConfig
 
 if TYPE_CHECKING:
     from linnaea.model.model import Model
@@ -47,8 +48,9 @@ def _rows(model: Model) -> list[tuple[str, str]]:
     config = model.config
     rows = [("strategy", config.training.strategy.type)]
     if config.training.strategy.network:
-        parts = config.model
-        rows.append(("network", f"{parts.embedder.type} + {parts.encoder.type} + {parts.head.type}"))
+        rows.append(("network", config.model.names))
+        if isinstance(config.model.encoder, PretrainedConfig):
+            rows.append(("pretrained transformer", config.model.encoder.path))
     rows.append(("input", ", ".join(config.input.features)))
     rows.append(("thresholds", config.decision.threshold.type))
     rows.append(("decoding", config.decision.decoding.type))

@@ -1,8 +1,10 @@
 """The model folder: safetensors and JSON, no pickle; written whole or not at all, checked byte for byte when read.
 
 ``model.json`` names the format, the scorer, the config of the parts that act after training, plug-ins, facts, and the
-SHA-256 of every other file; ``taxonomy.json`` the categories in column order; ``input/`` the vocabularies;
-``weights.safetensors`` the parameters; ``decision.json`` thresholds and decoding; ``README.md`` a card for people.
+SHA-256 of every other file; ``taxonomy.json`` the categories in column order; ``input/`` the vocabularies (or the
+tokenizer of a pretrained transformer); ``weights.safetensors`` the parameters; ``transformer.json`` the shape of such a
+transformer; ``decision.json`` thresholds and decoding; ``support.json`` how many documents of
+train each category had; ``README.md`` a card for people.
 Nothing in it is executed on loading, and it needs no training data.
 """
 
@@ -13,6 +15,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from linnaea import __version__
 from linnaea.config.config import Config, load_plugin
@@ -40,6 +44,10 @@ def save(model: Model, path: Path | str) -> None:
         model.featurizer.save(folder / "input")
         model.scorer.save(folder)
         write_json(folder / "decision.json", model.decider.to_json())
+        if model.support_C is not None:
+            write_json(
+                folder / "support.json", dict(zip(model.taxonomy.ids, model.support_C.tolist(), strict=True))
+            )
         (folder / "README.md").write_text(card(model), encoding="utf-8")
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         about: dict[str, Any] = {
@@ -59,7 +67,12 @@ def portable(config: Config) -> dict[str, Any]:
     value["task"].pop("taxonomy", None)
     value["task"].pop("taxonomy_format", None)
     if value.get("model"):
-        value["model"]["embedder"].pop("pretrained", None)
+        for key in config.model.embedder.vector_files:
+            value["model"].get("embedder", {}).pop(key, None)
+    for part in (value.get("model", {}).get("encoder", {}), value["input"].get("tokenizer", {})):
+        if part.get("type") == "pretrained":
+            path = Path(part["path"])  # kept to tell what it was; a name on the hub as it is
+            part["path"] = path.name if path.is_absolute() else part["path"]
     # It acts in training alone, and asks for the taxonomy that was just left out.
     value.get("objective", {}).pop("recursive_penalty", None)
     if "plugins" in value:
@@ -133,7 +146,12 @@ def load(path: Path | str, plugins: Sequence[str] = (), device: str = "auto") ->
     decision = folder / "decision.json"
     decider = _read(decision, lambda value: Decider.from_json(value, taxonomy, str(decision)))
     scorer = load_scorer(about["scorer"], folder, config, taxonomy, featurizer, device=device)
-    return Model(taxonomy, featurizer, scorer, decider, config, about["facts"])
+    support_C = None
+    if "support.json" in about["files"]:
+        support_C = _read(
+            folder / "support.json", lambda value: np.array([value[name] for name in taxonomy.ids])
+        )
+    return Model(taxonomy, featurizer, scorer, decider, config, about["facts"], support_C)
 
 
 def _read(path: Path, build: Any) -> Any:

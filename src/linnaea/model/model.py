@@ -40,6 +40,7 @@ class Model:
     Attributes:
         config: the parts of the training's config that act here (task, input, model, decision).
         facts: numbers about the training, for the card.
+        support_C: documents of train in each category, for further metrics; None: not known.
     """
 
     taxonomy: Taxonomy
@@ -48,6 +49,7 @@ class Model:
     decider: Decider
     config: Config
     facts: dict[str, Any] = field(default_factory=dict)
+    support_C: np.ndarray | None = None
 
     def predict(
         self,
@@ -125,6 +127,7 @@ class Model:
             gold,
             config.evaluation,
             closure=config.task.gold_closure,
+            support_C=self.support_C,
         )
 
     def decider_with(self, top_k: int | None = None, threshold: float | None = None) -> Decider:

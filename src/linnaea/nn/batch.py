@@ -1,6 +1,6 @@
 """Batch: what a network reads of B documents, on one device.
 
-Shape letters: B documents, T tokens, C categories.
+Shape letters: B documents, T tokens, C categories, U distinct tokens, W characters.
 """
 
 from __future__ import annotations
@@ -46,16 +46,36 @@ class Bag:
 
 
 @dataclass(frozen=True, eq=False)
+class Spelling:
+    """The characters of the distinct tokens of a batch.
+
+    Attributes:
+        letters_UW: int64 ids of characters, right-padded with 0; row 0 is empty, for padding.
+        place_BT: int64, the row of each token.
+    """
+
+    letters_UW: Tensor
+    place_BT: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Spelling:
+        return Spelling(
+            self.letters_UW.to(device, non_blocking=non_blocking),
+            self.place_BT.to(device, non_blocking=non_blocking),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """B documents as tensors.
 
     Attributes:
-        ids_BT: int64, right-padded with 0; None if the network reads bags only. T >= 1 even if all are empty.
+        ids_BT: int64, right-padded with 0; None if the network reads bags or spelling only. T >= 1 even if all are
+            empty.
         mask_BT: bool, True at real tokens.
         bags: by feature: token, ngram, char_ngram, keyword, topic. Their ids index that feature's own table.
         labels: taxonomy columns, closed; sparse until the objective.
         rows_B: int64, where in the split each document stands.
-        spelling_BTW: characters of each token, where an embedder composes tokens from characters.
+        spelling: where an embedder composes tokens from characters.
     """
 
     rows_B: Tensor
@@ -63,7 +83,7 @@ class Batch:
     mask_BT: Tensor | None = None
     bags: Mapping[str, Bag] = field(default_factory=dict)
     labels: Bag | None = None
-    spelling_BTW: Tensor | None = None
+    spelling: Spelling | None = None
 
     def __len__(self) -> int:
         return len(self.rows_B)
@@ -77,7 +97,7 @@ class Batch:
             rows_B=self.rows_B.to(device, non_blocking=non_blocking),
             ids_BT=move(self.ids_BT),
             mask_BT=move(self.mask_BT),
-            spelling_BTW=move(self.spelling_BTW),
+            spelling=None if self.spelling is None else self.spelling.to(device, non_blocking),
             bags={name: bag.to(device, non_blocking) for name, bag in self.bags.items()},
             labels=None if self.labels is None else self.labels.to(device, non_blocking),
         )

@@ -12,9 +12,31 @@ from linnaea.config.heads import ModelConfig
 from linnaea.config.registry import embedders, encoders, heads
 from linnaea.errors import ConfigError
 from linnaea.nn.embedders import lookup
-from linnaea.nn.encoders import fasttext, textcnn
+from linnaea.nn.embedders import region as region_embedder
+from linnaea.nn.encoders import (
+    attentive_convnet,
+    dpcnn,
+    drnn,
+    fasttext,
+    pretrained,
+    rcnn_lai,
+    region,
+    star_transformer,
+    textcnn,
+    textrcnn,
+    textrnn,
+    transformer,
+    vdcnn,
+)
 from linnaea.nn.heads import linear
 from linnaea.nn.network import Embedder, Encoder, Head, Network, Sizes
+
+
+def sequence_tables(features: Sequence[str]) -> list[str]:
+    """What a sequence of ``input.features`` is made of, in the order in which vectors stand beside each other."""
+    if "char" in features:
+        return ["character"]
+    return [name for name in ("token", "spelling") if name in features]
 
 
 def build_network(
@@ -25,8 +47,8 @@ def build_network(
 
     Args:
         config: embedder, encoder, head.
-        features: ``input.features``. A sequence is of tokens, or of characters under ["char"]; bags are of
-            all.
+        features: ``input.features``. A sequence is of tokens, their spelling or both, or of characters under
+            ["char"]; bags are of all.
         sizes: rows of the tables, the taxonomy, support.
         sparse: row-wise gradients of embedding tables.
         scores: how logits will become scores; the initial bias depends on it.
@@ -35,21 +57,43 @@ def build_network(
         ConfigError: ``sizes`` knows no such feature.
     """
     reads = config.encoder.reads
-    tables = list(features) if reads == "bags" else ["character" if "char" in features else "token"]
+    tables = list(features) if reads == "bags" else sequence_tables(features)
     for name in tables:
         if name not in sizes.features:
             known = ", ".join(sizes.features) or "none"
             raise ConfigError(
                 f"the input has no feature {name!r}", where="input.features", hint=f"known: {known}"
             )
-    embedder: Embedder = embedders.build(
-        config.embedder, features=tables, sizes=sizes, reads=reads, sparse=sparse
-    )
-    encoder: Encoder = encoders.build(config.encoder, input_dim=embedder.output_dim)
+    embedder: Embedder | None = None
+    encoder: Encoder
+    if config.encoder.embeds:
+        encoder = encoders.build(config.encoder, sizes=sizes)
+    else:
+        embedder = embedders.build(config.embedder, features=tables, sizes=sizes, reads=reads, sparse=sparse)
+        encoder = encoders.build(config.encoder, input_dim=embedder.output_dim)
     head: Head = heads.build(
         config.head, input_dim=encoder.output_dim, state_dim=encoder.state_dim, sizes=sizes, scores=scores
     )
     return Network(embedder, encoder, head)
 
 
-__all__ = ["build_network", "fasttext", "linear", "lookup", "textcnn"]
+__all__ = [
+    "attentive_convnet",
+    "build_network",
+    "dpcnn",
+    "drnn",
+    "fasttext",
+    "linear",
+    "lookup",
+    "pretrained",
+    "rcnn_lai",
+    "region",
+    "region_embedder",
+    "sequence_tables",
+    "star_transformer",
+    "textcnn",
+    "textrcnn",
+    "textrnn",
+    "transformer",
+    "vdcnn",
+]

@@ -8,6 +8,7 @@ Shape letters: B documents, T tokens, S token states, E embedding, D encoded, C 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +29,15 @@ class Sizes:
             character; tables of other features have no reserved rows.
         support_C: documents of train in each category.
         documents: documents of train.
+        transformer: of the encoder ``pretrained``: "architecture" (a config.json), and the ids of special tokens
+            "before" and "after" a text.
     """
 
     features: dict[str, int]
     taxonomy: Taxonomy
     support_C: np.ndarray
     documents: int
+    transformer: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,10 @@ class Encoder(nn.Module):
     def forward(self, embedded: Embedded) -> Encoded:
         raise NotImplementedError
 
+    def learning_rates(self) -> dict[str, float]:
+        """Full learning rates of its own, by the start of parameters' names; the others follow the optimiser's."""
+        return {}
+
 
 class SequenceEncoder(Encoder):
     """The usual encoder: one method over vectors and mask.
@@ -120,7 +128,11 @@ class Network(nn.Module):
         super().__init__()
         self.embedder, self.encoder, self.head = embedder, encoder, head
 
+    def encoded(self, batch: Batch) -> Encoded:
+        """Document vectors and token states of ``batch``."""
+        source: Any = batch if self.embedder is None else self.embedder(batch)
+        return self.encoder(source)  # type: ignore[no-any-return]
+
     def forward(self, batch: Batch) -> HeadOutput:
         """Logits of ``batch``."""
-        source: Any = batch if self.embedder is None else self.embedder(batch)
-        return self.head(self.encoder(source))  # type: ignore[no-any-return]
+        return self.head(self.encoded(batch))  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ from linnaea.decision.decider import keep_best
 from linnaea.decision.predictions import Predictions
 from linnaea.files import RunFolder
 from linnaea.ragged import Ragged
+from linnaea.reporter import Reporter
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -46,34 +47,6 @@ class Scorer(Protocol):
         """Write the weights into a model folder (safetensors)."""
 
 
-class Hears(Protocol):
-    """The part of a reporter that strategies speak to."""
-
-    def note(self, message: str) -> None: ...
-
-    def warn(self, message: str) -> None: ...
-
-    def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None: ...
-
-    def listener(self) -> Any: ...
-
-
-class Mute:
-    """Hears nothing."""
-
-    def note(self, message: str) -> None:
-        pass
-
-    def warn(self, message: str) -> None:
-        pass
-
-    def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
-        pass
-
-    def listener(self) -> Any:
-        return None
-
-
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """What a strategy leaves.
@@ -101,7 +74,7 @@ class Strategy(Protocol):
     """How a scorer is fitted."""
 
     def fit(
-        self, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Hears | None = None
+        self, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Reporter | None = None
     ) -> Fitted:
         """Fit on the corpus; checkpoints and history go to ``run``.
 

@@ -17,16 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linnaea.config.config import Config
+from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.config.outcome import TunedConfig
 from linnaea.config.training import JointConfig
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, DataError, UsageError
 from linnaea.files import RunFolder
 from linnaea.ragged import Ragged
-from linnaea.strategies.base import Fitted, Hears, Mute, ScoreSheet
+from linnaea.reporter import Reporter, Silent
+from linnaea.strategies.base import Fitted, ScoreSheet
 from linnaea.strategies.crossfit import fold_numbers, join
 from linnaea.strategies.network import find_device
 from linnaea.strategies.trainer import Job, Trained, Trainer
+from linnaea.strategies.transformers import check_transformer
 from linnaea.training.history import JsonlHistory, Listener, build_listeners
 from linnaea.training.processes import connect
 
@@ -49,12 +52,14 @@ class JointStrategy:
             find_device(self.config.run.device)
         except UsageError as error:
             raise ConfigError(error.message, where="run.device", hint=error.hint) from None
-        pretrained = getattr(self.config.model.embedder, "pretrained", None)
-        if pretrained is not None and not Path(pretrained).is_file():
-            raise DataError("no such file", where=pretrained, hint="model.embedder.pretrained names it")
+        if isinstance(self.config.model.encoder, PretrainedConfig):
+            check_transformer(self.config.model.encoder)
+        for key, path in self.config.model.embedder.vector_files.items():
+            if not Path(path).is_file():
+                raise DataError("no such file", where=path, hint=f"model.embedder.{key} names it")
 
     def fit(
-        self, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Hears | None = None
+        self, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Reporter | None = None
     ) -> Fitted:
         """Train; all processes of a distributed run call this together.
 
@@ -62,7 +67,7 @@ class JointStrategy:
             ConfigError: thresholds are to be tuned on dev, and there is none; or no such device.
             InterruptedRun, RunError: see ``training.loop.fit``.
         """
-        reporter, began = reporter or Mute(), time.perf_counter()
+        reporter, began = reporter or Silent(), time.perf_counter()
         cross = self.tuned is not None and self.tuned.on == "cross"
         if self.tuned is not None and not cross and corpus.dev is None:
             place, hint = "decision.threshold.on", 'use "cross", or give data.dev'
@@ -90,7 +95,7 @@ class JointStrategy:
         }
         return Fitted(trained.scorer, tuning, gold, trained.support_C, facts, main, fitted_on_dev=cross)
 
-    def _listeners(self, run: RunFolder, reporter: Hears) -> list[Listener]:
+    def _listeners(self, run: RunFolder, reporter: Reporter) -> list[Listener]:
         return [*build_listeners(self.config.run, run), *_present(reporter.listener())]
 
     def _cross(

@@ -28,7 +28,8 @@ from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, DataError
 from linnaea.files import RunFolder
 from linnaea.ragged import Ragged
-from linnaea.strategies.base import WEIGHTS, Fitted, Hears, Mute, ScoreSheet
+from linnaea.reporter import Reporter, Silent
+from linnaea.strategies.base import WEIGHTS, Fitted, ScoreSheet
 from linnaea.strategies.crossfit import fold_numbers, join
 from linnaea.strategies.liblinear import fit_categories, processes
 from linnaea.strategies.tensors import read_tensors, write_tensors
@@ -142,7 +143,7 @@ class LinearStrategy:
         self.tuned = threshold if isinstance(threshold, TunedConfig) else None
 
     def fit(
-        self, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Hears | None = None
+        self, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Reporter | None = None
     ) -> Fitted:
         """Fit on train and dev, or, where thresholds are tuned on dev, on train alone.
 
@@ -150,7 +151,7 @@ class LinearStrategy:
             ConfigError: thresholds are to be tuned on dev, and there is none.
             DataError: no document holds a feature of the vocabulary; fewer documents than folds.
         """
-        reporter, began = reporter or Mute(), time.perf_counter()
+        reporter, began = reporter or Silent(), time.perf_counter()
         on_dev = self.tuned is not None and self.tuned.on == "dev"
         if on_dev and corpus.dev is None:
             place, hint = "decision.threshold.on", 'use "cross", or give data.dev'
@@ -192,7 +193,7 @@ class _Fitter:
     """
 
     def __init__(
-        self, config: Config, settings: LinearConfig, corpus: Corpus, work: int, reporter: Hears
+        self, config: Config, settings: LinearConfig, corpus: Corpus, work: int, reporter: Reporter
     ) -> None:
         self.config, self.settings, self.reporter = config, settings, reporter
         self.taxonomy, self.sizes = corpus.taxonomy, corpus.featurizer.sizes

@@ -16,14 +16,18 @@ import torch
 from torch import Tensor
 
 from linnaea.config.config import Config
+from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.decision.predictions import Predictions
-from linnaea.errors import UsageError
+from linnaea.errors import ConfigError, ModelError, UsageError
+from linnaea.files import write_json
 from linnaea.nn.batch import Batch
 from linnaea.nn.build import build_network
+from linnaea.nn.encoders.pretrained import Pretrained
 from linnaea.nn.network import HeadOutput, Network, Sizes
 from linnaea.nn.objectives.objective import scores
 from linnaea.strategies.base import WEIGHTS, ScoreSheet
 from linnaea.strategies.tensors import read_tensors, write_tensors
+from linnaea.strategies.transformers import SHAPE, read_shape
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.training.loader import score_batches
 
@@ -100,6 +104,8 @@ class NetworkScorer:
     def save(self, folder: Path) -> None:
         state = self.network.state_dict()
         write_tensors(folder / WEIGHTS, {name: tensor.cpu().numpy() for name, tensor in state.items()})
+        if isinstance(self.network.encoder, Pretrained):
+            write_json(folder / SHAPE, self.network.encoder.shape)
 
     @classmethod
     def load(
@@ -114,9 +120,15 @@ class NetworkScorer:
         """
         place = find_device(device)
         nothing_C = np.zeros(len(taxonomy), dtype=np.int64)
-        sizes = Sizes(dict(featurizer.sizes), taxonomy, nothing_C, 0)
+        shape = read_shape(folder) if isinstance(config.model.encoder, PretrainedConfig) else None
+        sizes = Sizes(dict(featurizer.sizes), taxonomy, nothing_C, 0, shape)
         with torch.random.fork_rng(devices=[]):  # loading a model changes nobody's random numbers
-            network = build_network(config.model, config.input.features, sizes)
+            try:
+                network = build_network(config.model, config.input.features, sizes)
+            except ConfigError as bad:
+                if shape is None:
+                    raise
+                raise ModelError(bad.message, where=str(folder / SHAPE)) from None
         tensors, state = read_tensors(folder / WEIGHTS), {}
         for name, tensor in network.state_dict().items():
             blank = tensor.numpy()

@@ -17,15 +17,20 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from linnaea.config.config import Config
+from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.config.outcome import FixedConfig
 from linnaea.config.training import TrainingConfig
 from linnaea.errors import ConfigError
 from linnaea.metrics.evaluate import training_metrics
-from linnaea.nn.build import build_network
+from linnaea.nn.build import build_network, sequence_tables
+from linnaea.nn.encoders.pretrained import Pretrained
 from linnaea.nn.network import Network, Sizes
 from linnaea.nn.objectives.objective import Objective, fold_class_weights
-from linnaea.strategies.base import Hears, ScoreSheet
+from linnaea.reporter import Reporter
+from linnaea.strategies.base import ScoreSheet
 from linnaea.strategies.network import NetworkScorer
+from linnaea.strategies.transformers import fill, shape_of
+from linnaea.text.pretrained import TransformerFolder
 from linnaea.text.vectors import read_vectors
 from linnaea.training.history import History, Listener
 from linnaea.training.loader import Loader
@@ -60,7 +65,7 @@ class Trained:
 class Trainer:
     """Trains networks of one config on documents of one corpus."""
 
-    def __init__(self, config: Config, corpus: Corpus, fabric: Fabric, reporter: Hears) -> None:
+    def __init__(self, config: Config, corpus: Corpus, fabric: Fabric, reporter: Reporter) -> None:
         self.config, self.fabric, self.reporter = config, fabric, reporter
         self.taxonomy, self.featurizer = corpus.taxonomy, corpus.featurizer
 
@@ -89,6 +94,7 @@ class Trainer:
             resume=resume,
             identity=self._identity(),
             freeze_epochs=getattr(config.model.embedder, "freeze_epochs", 0),
+            learning_rates={f"encoder.{name}": r for name, r in network.encoder.learning_rates().items()},
             fabric=self.fabric,
         )
         if objective.weights_C is not None:
@@ -100,31 +106,49 @@ class Trainer:
         config = self.config
         loss = config.objective.loss
         assert loss is not None  # a resolved config has one
-        sizes = Sizes(dict(self.featurizer.sizes), self.taxonomy, support_C, len(train))
+        folder, shape = self._transformer
+        sizes = Sizes(dict(self.featurizer.sizes), self.taxonomy, support_C, len(train), shape)
         torch.manual_seed(config.run.seed)
         network = build_network(
             config.model, config.input.features, sizes, sparse=self._sparse(train), scores=loss.scores
         )
-        if self._vectors is not None:
-            network.embedder.fill(*self._vectors)  # type: ignore[union-attr, operator]
+        if folder is not None and isinstance(network.encoder, Pretrained):
+            fill(network.encoder, folder)
+            self._tell_cut(network.encoder, train)
+        for vectors in self._vectors:
+            network.embedder.fill(*vectors)  # type: ignore[union-attr, operator]
         return network
+
+    @cached_property
+    def _transformer(self) -> tuple[TransformerFolder | None, Mapping[str, Any] | None]:
+        """The pretrained transformer to begin with, and its shape; None: another encoder."""
+        encoder, pieces = self.config.model.encoder, self.featurizer.pieces
+        if not isinstance(encoder, PretrainedConfig) or pieces is None:
+            return None, None
+        folder = TransformerFolder.open(encoder.path)
+        return folder, shape_of(folder, pieces)
+
+    def _tell_cut(self, encoder: Pretrained, train: Split) -> None:
+        longer = int((train.lengths_N > encoder.window).sum())
+        if encoder.config.long_texts == "cut" and longer:
+            how = f"{longer:,} of {len(train):,} train documents are cut at {encoder.window} pieces"
+            self.reporter.warn(f"{how}, all that the transformer reads (long_texts: chunks reads on)")
 
     def _sparse(self, train: Split) -> bool:
         """Whether a table is so large that a batch touches little of it."""
         config = self.config
-        dimension = getattr(config.model.embedder, "dimension", None)
-        if dimension is None:
+        width, reads = config.model.embedder.row_width, config.model.encoder.reads
+        if width is None:
             return False
-        rows = np.arange(min(SAMPLE, len(train)))
-        for feature in config.input.features:
-            if config.model.encoder.reads == "sequence":
-                table = "character" if feature == "char" else "token"
-                lengths = train.sequence(rows).lengths_N
-            else:
-                table, lengths = feature, train.bag(feature, rows).lengths_N
+        rows, features = np.arange(min(SAMPLE, len(train))), config.input.features
+        for table in sequence_tables(features) if reads == "sequence" else features:
+            if table == "spelling":
+                continue  # few characters, all of them in every batch
+            sequence = reads == "sequence"
+            lengths = (train.sequence(rows) if sequence else train.bag(table, rows)).lengths_N
             touched = ids_per_batch(float(lengths.mean()) if len(lengths) else 0.0, config.training)
             size = self.featurizer.sizes[table]
-            if sparse_gradients(config.training.sparse_gradients, size, dimension, touched):
+            if sparse_gradients(config.training.sparse_gradients, size, width, touched):
                 return True
         return False
 
@@ -155,19 +179,25 @@ class Trainer:
         return measure
 
     @cached_property
-    def _vectors(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Rows of the table of tokens (or characters) and their vectors; read once for all folds."""
+    def _vectors(self) -> list[tuple[Any, ...]]:
+        """What to ``fill`` the embedder with: rows and vectors, and of which feature; read once for all folds."""
         embedder = self.config.model.embedder
-        path, dimension = getattr(embedder, "pretrained", None), getattr(embedder, "dimension", None)
-        if path is None or dimension is None:
-            return None
-        name = next((name for name in ("token", "character") if name in self.featurizer.sizes), None)
-        if name is None:
-            place, hint = "model.embedder.pretrained", 'add "token" to input.features'
-            raise ConfigError("no feature takes word vectors", where=place, hint=hint)
-        matrix, rows, coverage = read_vectors(path, self.featurizer.vocabularies[name], dimension)
-        self.reporter.note(f"word vectors for {coverage}")
-        return rows, matrix
+        found: list[tuple[Any, ...]] = []
+        dimension: Any = getattr(embedder, "dimension", None)
+        for key, path in embedder.vector_files.items() if dimension is not None else ():
+            names = ("keyword",) if key == "keyword_pretrained" else ("token", "character")
+            feature = next((name for name in names if name in self.featurizer.sizes), None)
+            if feature is None:
+                hint = f'add "{names[0]}" to input.features'
+                raise ConfigError("no feature takes word vectors", where=f"model.embedder.{key}", hint=hint)
+            matrix, rows, coverage = read_vectors(path, self.featurizer.vocabularies[feature], dimension)
+            if feature == "keyword":
+                self.reporter.note(f"vectors for {coverage.told('distinct keywords', 'keywords')}")
+                found.append((rows, matrix, feature))
+            else:
+                self.reporter.note(f"word vectors for {coverage}")
+                found.append((rows, matrix))
+        return found
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the run that goes on from it."""

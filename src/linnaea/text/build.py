@@ -23,7 +23,8 @@ from linnaea.taxonomy.readers import read_taxonomy
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.cache import Progress, Source, load
 from linnaea.text.columns import Columns, Cutter, encode_documents
-from linnaea.text.featurizer import Featurizer, needed_columns
+from linnaea.text.counting import needed_columns
+from linnaea.text.featurizer import Featurizer
 from linnaea.text.gold import check_task, gold_labels, resolve
 from linnaea.text.store import Corpus, Split
 from linnaea.text.workers import Job

@@ -27,6 +27,7 @@ import numpy as np
 from filelock import FileLock
 
 from linnaea import __version__
+from linnaea.config.task import PretrainedTokenizerConfig
 from linnaea.corpus.document import Origin
 from linnaea.corpus.policy import DocumentError, ErrorPolicy
 from linnaea.corpus.readers import Ids, read_chunks
@@ -35,6 +36,7 @@ from linnaea.files import STDIN, atomic_folder, cache_folder, read_json, sha256,
 from linnaea.text import tokenizers
 from linnaea.text.columns import Assembler, Columns, opened
 from linnaea.text.leftout import RawLines, record, records
+from linnaea.text.pretrained import read_pieces
 from linnaea.text.sinks import Folder, Memory, Sink
 from linnaea.text.workers import Job, encode_chunks, worker_count
 
@@ -67,10 +69,18 @@ class Source:
             "reading": job.data.model_dump(mode="json", include={"format", "fields", "label_delimiter"}),
             "labels": job.need_labels,
             "columns": list(job.columns),
-            "tokenizer": [job.input.tokenizer.type, job.input.tokenizer.model_dump(mode="json"), _code(job)],
+            "tokenizer": [job.input.tokenizer.type, _settings(job), _code(job)],
             "numbers": [sys.byteorder, "int32"],
         }
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def _settings(job: Job) -> object:
+    """The tokenizer's settings; of a pretrained one its content, wherever it lies."""
+    tokenizer = job.input.tokenizer
+    if isinstance(tokenizer, PretrainedTokenizerConfig):
+        return read_pieces(tokenizer).digest
+    return tokenizer.model_dump(mode="json")
 
 
 def _code(job: Job) -> object:

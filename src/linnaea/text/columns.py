@@ -24,6 +24,7 @@ from linnaea.config.registry import tokenizers
 from linnaea.config.task import CharacterConfig, InputConfig
 from linnaea.corpus.document import Document, Origin
 from linnaea.ragged import Ragged
+from linnaea.text.pretrained import Pieces
 from linnaea.text.sinks import Memory, Sink
 from linnaea.text.tokenizers import CharacterTokenizer, Tokenizer
 
@@ -130,11 +131,14 @@ class Cutter:
 
     Args:
         columns: which columns to fill.
+        tokenizer: in place of the one that ``config`` names.
     """
 
-    def __init__(self, config: InputConfig, columns: Collection[str]) -> None:
+    def __init__(
+        self, config: InputConfig, columns: Collection[str], tokenizer: Tokenizer | None = None
+    ) -> None:
         self.columns = tuple(columns)
-        self.tokenizer: Tokenizer = tokenizers.build(config.tokenizer)
+        self.tokenizer: Tokenizer = tokenizer or tokenizers.build(config.tokenizer)
         self._characters = CharacterTokenizer(CharacterConfig())
 
     def encode(self, documents: Sequence[Document]) -> Chunk:
@@ -148,6 +152,8 @@ class Cutter:
     def _rows(self, column: str, documents: Sequence[Document]) -> list[Sequence[str]]:
         if column == "token":
             cut = self.tokenizer
+            if isinstance(cut, Pieces):  # many texts at once, and tokens are cut further
+                return list(cut.rows([d.text for d in documents]))
             return [cut(d.text) if isinstance(d.text, str) else d.text for d in documents]
         if column == "character":
             spell = self._characters

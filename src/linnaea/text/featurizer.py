@@ -2,7 +2,7 @@
 
 Its saved form is the folder ``input/`` of a model: ``featurizer.json`` (format, digest), one JSON file a
 vocabulary, ``ngram.safetensors`` for a dictionary of word n-grams, ``char_ngram.json`` for one of character
-n-grams. A hashed feature has no state.
+n-grams; or, of a pretrained transformer, its ``tokenizer.json``. A hashed feature has no state.
 
 Shape letters: N documents, V types (distinct strings of a column).
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,30 +21,33 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from linnaea.config.task import InputConfig, ListVocabularyConfig, VocabularyConfig
+from linnaea.config.task import (
+    InputConfig,
+    PretrainedTokenizerConfig,
+)
 from linnaea.corpus.document import Document
 from linnaea.errors import ModelError
 from linnaea.files import atomic, read_json
 from linnaea.ragged import Ragged
-from linnaea.text.columns import SEQUENCES, Columns, Cutter, encode_documents
-from linnaea.text.maps import TypeMaps
+from linnaea.text.columns import Columns, Cutter, encode_documents
+from linnaea.text.counting import (
+    IdBlocks,
+    column_limit,
+    fit_vocabulary,
+    needed_columns,
+    numbers_tokens,
+    reserved_ids,
+    type_counts,
+    vocabulary_config,
+)
+from linnaea.text.maps import TypeMaps, spelled_signs
 from linnaea.text.ngrams import CharNgramDictionary, NgramDictionary
+from linnaea.text.pretrained import TOKENIZER, Pieces, read_pieces
 from linnaea.text.store import Split
 from linnaea.text.vocabulary import Vocabulary
 
 FORMAT = 1
-_ROWS = 1 << 14  # documents counted at once
 T = TypeVar("T")
-
-
-def needed_columns(config: InputConfig) -> tuple[str, ...]:
-    """The columns that the features are made of."""
-    features, columns = set(config.features), []
-    if features & {"token", "ngram", "char_ngram"}:
-        columns.append("token")
-    if "char" in features:
-        columns.append("character")
-    return (*columns, *(name for name in ("keyword", "topic") if name in features))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +55,18 @@ class Featurizer:
     """Fitted on train, the same for every split and at prediction.
 
     Attributes:
-        vocabularies: by column: token, character, keyword, topic, as far as the features need them.
+        vocabularies: by column: token, character, keyword, topic, as far as the features need them; "spelling" is
+            that of the characters of tokens.
         ngrams: the dictionary of word n-grams; None where they are hashed or not read.
         char_ngrams: the same of character n-grams.
+        pieces: the tokenizer of a pretrained transformer, which brings its vocabulary; None: any other.
     """
 
     config: InputConfig
     vocabularies: Mapping[str, Vocabulary]
     ngrams: NgramDictionary | None = None
     char_ngrams: CharNgramDictionary | None = None
+    pieces: Pieces | None = None
 
     @classmethod
     def fit(
@@ -73,6 +79,8 @@ class Featurizer:
         Args:
             rows_N: which documents of ``train`` count (those not split off for dev); None: all.
         """
+        if isinstance(config.tokenizer, PretrainedTokenizerConfig):
+            return cls.of_pieces(config, read_pieces(config.tokenizer))
         columns = (
             train
             if isinstance(train, Columns)
@@ -83,19 +91,25 @@ class Featurizer:
         vocabularies: dict[str, Vocabulary] = {}
         token_counts = None
         for column in needed_columns(config):
-            counts = _type_counts(
-                columns.values[column], rows, _limit(config, column), len(columns.tables[column])
+            counts = type_counts(
+                columns.values[column], rows, column_limit(config, column), len(columns.tables[column])
             )
             if column == "token":
                 token_counts = counts
-                if "token" not in features and not ("ngram" in features and not config.ngram.buckets):
-                    continue  # hashed n-grams need no vocabulary
-            vocabularies[column] = _vocabulary(config, column, columns.tables[column], counts)
+                if not numbers_tokens(config):
+                    continue
+            vocabularies[column] = fit_vocabulary(config, column, columns.tables[column], counts)
+        if "spelling" in features:
+            assert token_counts is not None
+            signs, sign_counts = spelled_signs(
+                columns.tables["token"], token_counts, config.spelling.max_characters
+            )
+            vocabularies["spelling"] = fit_vocabulary(config, "spelling", signs, sign_counts)
         fitted = cls(config, vocabularies)
         ngrams = chars = None
         if "ngram" in features and not config.ngram.buckets:
             maps = TypeMaps(fitted, columns.tables)
-            blocks = _IdBlocks(columns.values["token"], rows, config.max_tokens, maps.ids("token"))
+            blocks = IdBlocks(columns.values["token"], rows, config.max_tokens, maps.ids("token"))
             ngrams = NgramDictionary.fit(
                 blocks, len(vocabularies["token"]), config.ngram.n, config.ngram.min_count
             )
@@ -105,9 +119,14 @@ class Featurizer:
             chars = CharNgramDictionary.fit(words, token_counts, part.min, part.max, part.min_count)
         return cls(config, vocabularies, ngrams, chars)
 
+    @classmethod
+    def of_pieces(cls, config: InputConfig, pieces: Pieces) -> Self:
+        """With a tokenizer that brings its vocabulary: nothing is counted."""
+        return cls(config, {"token": pieces.vocabulary}, pieces=pieces)
+
     def limit(self, column: str) -> int | None:
         """How many values of a row are read; None: all."""
-        return _limit(self.config, column)
+        return column_limit(self.config, column)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -131,7 +150,7 @@ class Featurizer:
 
     @cached_property
     def _cutter(self) -> Cutter:
-        return Cutter(self.config, needed_columns(self.config))
+        return Cutter(self.config, needed_columns(self.config), self.pieces)
 
     def encode(self, documents: Iterable[Document]) -> Split:
         """Encode documents in memory, without labels; where an id is missing it is the running number."""
@@ -144,7 +163,12 @@ class Featurizer:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over settings and state: equal digests give equal ids for every text."""
-        hasher = hashlib.sha256(_json({"format": FORMAT, "config": self.config.model_dump(mode="json")}))
+        config = self.config.model_dump(mode="json")
+        if "spelling" not in self.config.features:
+            del config["spelling"]  # a model of before it was a feature has none in its digest
+        if self.pieces is not None:  # a model's tokenizer lies in its own folder
+            config["tokenizer"] = self.pieces.digest
+        hasher = hashlib.sha256(_json({"format": FORMAT, "config": config}))
         for name, value in sorted(self._state().items()):
             hasher.update(_json({name: value}))
         for name, keys in self._arrays().items():
@@ -152,6 +176,8 @@ class Featurizer:
         return hasher.hexdigest()
 
     def _state(self) -> dict[str, Any]:
+        if self.pieces is not None:
+            return {}
         state: dict[str, Any] = {name: vocabulary.to_json() for name, vocabulary in self.vocabularies.items()}
         if self.char_ngrams is not None:
             state["char_ngram"] = {"ngrams": list(self.char_ngrams.grams)}
@@ -173,6 +199,8 @@ class Featurizer:
             _write(folder / f"{name}.json", _json(value))
         if self.ngrams is not None:
             _write(folder / "ngram.safetensors", save(self._arrays()))
+        if self.pieces is not None:
+            _write(folder / TOKENIZER, self.pieces.json.encode())
         _write(folder / "featurizer.json", _json({"format": FORMAT, "digest": self.digest}))
 
     @classmethod
@@ -192,14 +220,12 @@ class Featurizer:
             raise ModelError(
                 f"has format {received!r}; this version reads {FORMAT}", where=str(folder / "featurizer.json")
             )
+        if isinstance(config.tokenizer, PretrainedTokenizerConfig):
+            return cls.of_pieces(config, Pieces.read(folder / TOKENIZER, ModelError))._checked(about, folder)
         features, vocabularies = set(config.features), {}
         ngrams = chars = None
-        for column in needed_columns(config):
-            if (
-                column == "token"
-                and "token" not in features
-                and not ("ngram" in features and not config.ngram.buckets)
-            ):
+        for column in (*needed_columns(config), *(["spelling"] if "spelling" in features else [])):
+            if column == "token" and not numbers_tokens(config):
                 continue
             vocabularies[column] = _read(folder / f"{column}.json", Vocabulary.from_json)
             _check_vocabulary(config, column, vocabularies[column], folder)
@@ -210,57 +236,14 @@ class Featurizer:
             part = config.char_ngram
             grams = _read(folder / "char_ngram.json", lambda value: tuple(map(str, value["ngrams"])))
             chars = CharNgramDictionary(grams, part.min, part.max)
-        loaded = cls(config, vocabularies, ngrams, chars)
-        if loaded.digest != about.get("digest"):
+        return cls(config, vocabularies, ngrams, chars)._checked(about, folder)
+
+    def _checked(self, about: dict[str, Any], folder: Path) -> Self:
+        if self.digest != about.get("digest"):
             raise ModelError(
                 "was altered, or belongs to other settings: its digest does not fit", where=str(folder)
             )
-        return loaded
-
-
-class _IdBlocks:
-    """The token ids of documents, some at a time; may be gone through many times."""
-
-    def __init__(self, types: Ragged, rows_N: np.ndarray, limit: int | None, ids: np.ndarray) -> None:
-        self._types, self._rows, self._limit, self._ids = types, rows_N, limit, ids
-
-    def __iter__(self) -> Iterator[Ragged]:
-        for start in range(0, len(self._rows), _ROWS):
-            part = self._types.take(self._rows[start : start + _ROWS], self._limit)
-            yield Ragged(self._ids[part.values], part.offsets_N1)
-
-
-def _limit(config: InputConfig, column: str) -> int | None:
-    return {"token": config.max_tokens, "character": config.max_characters}.get(column)
-
-
-def _type_counts(types: Ragged, rows_N: np.ndarray, limit: int | None, size: int) -> np.ndarray:
-    counts = np.zeros(size, dtype=np.int64)
-    for start in range(0, len(rows_N), _ROWS):
-        counts += np.bincount(types.take(rows_N[start : start + _ROWS], limit).values, minlength=size)
-    return counts
-
-
-def _vocabulary(config: InputConfig, column: str, table: Sequence[str], counts: np.ndarray) -> Vocabulary:
-    part = _vocabulary_config(config, column)
-    return Vocabulary.fit(
-        table,
-        counts,
-        min_count=part.min_count,
-        max_size=part.max_size,
-        lowercase=part.lowercase,
-        reserved=2 if column in SEQUENCES else 0,
-    )
-
-
-def _vocabulary_config(config: InputConfig, column: str) -> VocabularyConfig | ListVocabularyConfig:
-    parts: dict[str, VocabularyConfig | ListVocabularyConfig] = {
-        "token": config.vocabulary,
-        "character": config.char_vocabulary,
-        "keyword": config.keyword_vocabulary,
-        "topic": config.topic_vocabulary,
-    }
-    return parts[column]
+        return self
 
 
 def _json(value: object) -> bytes:
@@ -282,8 +265,8 @@ def _read(path: Path, build: Callable[[Any], T]) -> T:
 
 
 def _check_vocabulary(config: InputConfig, column: str, vocabulary: Vocabulary, folder: Path) -> None:
-    part = _vocabulary_config(config, column)
-    if vocabulary.lowercase != part.lowercase or vocabulary.reserved != (2 if column in SEQUENCES else 0):
+    part = vocabulary_config(config, column)
+    if vocabulary.lowercase != part.lowercase or vocabulary.reserved != reserved_ids(column):
         raise ModelError("belongs to other settings", where=str(folder / f"{column}.json"))
 
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from linnaea.text.maps import TypeMaps
 
 
+# Features that are made of the tokens of a text.
+_OF_TOKENS = ("token", "spelling", "ngram", "char_ngram")
+
+
 class Picked(Sequence[str]):
     """Some of a sequence of strings, in the order of ``rows``, fetched when asked for."""
 
@@ -100,7 +104,7 @@ class Split:
         features = self.featurizer.config.features
         if "char" in features:
             return "character"
-        return "token" if any(f in features for f in ("token", "ngram", "char_ngram")) else None
+        return "token" if any(f in features for f in _OF_TOKENS) else None
 
     def sequence(self, rows_B: np.ndarray) -> Ragged:
         """Ids of the tokens (or characters) of the documents ``rows_B``, in order and cut; int32.
@@ -112,6 +116,22 @@ class Split:
         if name is None or name not in self.featurizer.vocabularies:
             raise ValueError(f"no sequence among the features {self.featurizer.config.features}")
         return self._ids(name, rows_B)
+
+    def spelling(self, rows_B: np.ndarray) -> tuple[Ragged, Ragged]:
+        """The characters of the documents ``rows_B``: those of each distinct token, and which token stands where.
+
+        Returns:
+            ``(letters, places)``: rows of ids of characters, int32, a row a distinct token; and for each document
+            the rows of its tokens, int64, in order and cut.
+
+        Raises:
+            ValueError: spelling is not among the features.
+        """
+        if "spelling" not in self.featurizer.config.features:
+            raise ValueError(f"no spelling among the features {self.featurizer.config.features}")
+        types = self._types("token", rows_B)
+        distinct, places = np.unique(types.values, return_inverse=True)
+        return self.maps.spelling.take(distinct), Ragged(places, types.offsets_N1)
 
     def bag(self, feature: str, rows_B: np.ndarray) -> Ragged:
         """Ids of one feature of the documents ``rows_B``; int32, repeats kept.

@@ -20,6 +20,9 @@ import regex
 
 from linnaea.config.registry import tokenizers
 from linnaea.config.task import CharacterConfig, WhitespaceConfig, WordConfig
+from linnaea.text import pretrained
+
+__all__ = ["CharacterTokenizer", "Tokenizer", "WhitespaceTokenizer", "WordTokenizer", "pretrained"]
 
 # Part of every cache key: counts up whenever a built-in tokenizer cuts any text differently.
 VERSION = 1

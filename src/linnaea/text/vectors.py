@@ -49,8 +49,12 @@ class Coverage:
     by_case: int
 
     def __str__(self) -> str:
-        share = f"{self.found:,} of {self.words:,} words ({_percent(self.found, self.words)})"
-        tokens = f", {_percent(self.tokens_found, self.tokens)} of the tokens of train" if self.tokens else ""
+        return self.told("words", "tokens")
+
+    def told(self, distinct: str, all: str) -> str:
+        """In words; ``distinct`` and ``all`` say of what."""
+        share = f"{self.found:,} of {self.words:,} {distinct} ({_percent(self.found, self.words)})"
+        tokens = f", {_percent(self.tokens_found, self.tokens)} of the {all} of train" if self.tokens else ""
         return share + tokens
 
 

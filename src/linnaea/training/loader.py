@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from linnaea.config.training import TrainingConfig
-from linnaea.nn.batch import Bag, Batch
+from linnaea.nn.batch import Bag, Batch, Spelling
 from linnaea.ragged import Ragged
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Loader:
     """Batches of ``split`` for training.
 
     Args:
-        features: the features that the network reads; a sequence is one, bags may be several.
+        features: the features that the network reads; a sequence is one, or two with spelling; bags may be several.
         reads: what the encoder reads.
         config: ``batch_size``; with ``batch_tokens`` a budget of padded tokens (rows times the longest; for
             bags the tokens
@@ -111,7 +111,7 @@ class Loader:
         """This process's batches from the global batch ``start`` on, on the CPU.
 
         A process without a row in a batch gets the batch's first document, so that it does the same work as
-        the others; the loop gives it the weight 0.
+        the others; the loop gives it the weight 0, and masks its tokens.
         """
         plan = self.plan(epoch) if plan is None else plan
 
@@ -197,14 +197,25 @@ def _cut_sum(rows: np.ndarray, size: int, lengths: np.ndarray | None, budget: in
 
 def collate(split: Split, features: Sequence[str], reads: Reads, rows_B: np.ndarray) -> Batch:
     """The documents ``rows_B`` as one batch on the CPU: padded with 0, T >= 1, in the order of ``rows_B``."""
-    ids = mask = None
+    ids = mask = spelling = None
     bags: dict[str, Bag] = {}
     if reads == "sequence":
-        ids, mask = _pad(split.sequence(rows_B))
+        if "spelling" in features:
+            spelling, mask = _spelling(*split.spelling(rows_B))
+        if tuple(features) != ("spelling",):
+            ids, mask = _pad(split.sequence(rows_B))
     else:
         bags = {feature: _bag(split.bag(feature, rows_B)) for feature in features}
     labels = None if split.labels is None else _bag(split.labels.take(rows_B))
-    return Batch(torch.from_numpy(np.asarray(rows_B, dtype=np.int64)), ids, mask, bags, labels)
+    return Batch(torch.from_numpy(np.asarray(rows_B, dtype=np.int64)), ids, mask, bags, labels, spelling)
+
+
+def _spelling(letters: Ragged, places: Ragged) -> tuple[Spelling, torch.Tensor]:
+    """A row of characters for each distinct token, after one for padding."""
+    offsets = np.concatenate([[0], letters.offsets_N1])
+    letters_UW, _ = _pad(Ragged(letters.values, offsets))
+    place_BT, mask_BT = _pad(Ragged(places.values + 1, places.offsets_N1))
+    return Spelling(letters_UW, place_BT), mask_BT
 
 
 def _pad(ragged: Ragged) -> tuple[torch.Tensor, torch.Tensor]:
@@ -228,6 +239,9 @@ def pinned(batch: Batch) -> Batch:
     def pin(tensor: torch.Tensor | None) -> torch.Tensor | None:
         return None if tensor is None else tensor.pin_memory()
 
+    def pin_spelling(spelling: Spelling) -> Spelling:
+        return Spelling(spelling.letters_UW.pin_memory(), spelling.place_BT.pin_memory())
+
     def pin_bag(bag: Bag) -> Bag:
         return Bag(bag.values.pin_memory(), bag.offsets_B1.pin_memory(), pin(bag.weights))
 
@@ -236,7 +250,7 @@ def pinned(batch: Batch) -> Batch:
         rows_B=batch.rows_B.pin_memory(),
         ids_BT=pin(batch.ids_BT),
         mask_BT=pin(batch.mask_BT),
-        spelling_BTW=pin(batch.spelling_BTW),
+        spelling=None if batch.spelling is None else pin_spelling(batch.spelling),
         bags={name: pin_bag(bag) for name, bag in batch.bags.items()},
         labels=None if batch.labels is None else pin_bag(batch.labels),
     )

@@ -15,7 +15,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +192,9 @@ class _Training:
         """Add a batch's share to the gradients of a step of so many documents; idle: it is only for
         company."""
         draws = drawn(self.network, self.keeper.seed, self.state.step, batch.rows_B)
+        if idle and batch.mask_BT is not None:
+            # Another process reads its document: statistics over positions must not count it twice.
+            batch = replace(batch, mask_BT=torch.zeros_like(batch.mask_BT))
         if self.device.type != "cpu":
             batch = batch.to(self.device, non_blocking=True)
         with self.fabric.autocast(), draws:

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from linnaea.config.heads import KaimingConfig, NormalConfig, OrthogonalConfig, UniformConfig, XavierConfig
+from linnaea.config.embedders import (
+    KaimingConfig,
+    NormalConfig,
+    OrthogonalConfig,
+    UniformConfig,
+    XavierConfig,
+)
 from linnaea.config.registry import initializers
 
 

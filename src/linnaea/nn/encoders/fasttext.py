@@ -1,9 +1,16 @@
 """fastText: the mean of the vectors of all features: tokens, n-grams, keywords, topics.
 
-Joulin et al. 2016, "Bag of Tricks for Efficient Text Classification" (https://arxiv.org/abs/1607.01759). The
-embedder sums the bags of all features and divides by their total count, so one vector a document arrives
-here; over a sequence of vectors this encoder is their mean. Differences: no hierarchical softmax; an unknown
-token counts with its own learned vector.
+Paper: Joulin et al. 2016, "Bag of Tricks for Efficient Text Classification" (https://arxiv.org/abs/1607.01759).
+Formula: d = Σ_f Σ_i x_{f,i} / Σ_f n_f over the ids i of all features f, n_f in number.
+Differences: from the paper: no hierarchical softmax; an unknown token counts with its own learned vector; keywords and
+topics may stand beside tokens and n-grams, all with the same weight.
+Shapes: bags -> [B, D], D = E; no token states.
+Cost: O(n · E) for n ids of a document, all features counted; no parameters besides the embedder's tables.
+When to use: as the fastest network, and where single words and word pairs tell the category; with word n-grams it knows
+order within them.
+
+The embedder sums the bags and divides by their total count, so one vector a document arrives here; over a sequence of
+vectors this encoder is their mean.
 
 Shape letters: B documents, T tokens (1 over bags), E embedding.
 """

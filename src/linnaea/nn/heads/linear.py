@@ -1,8 +1,17 @@
 """The linear head: one weight row and bias a category.
 
-Dropout acts on the document vector, never on logits. With ``"bias": "prior"`` every bias starts at the
-log-odds of the category's share of train (at its log share under a softmax), so rare categories need not
-unlearn a score of one half.
+Paper: none of its own; a start at the prior: Lin et al. 2017, "Focal Loss for Dense Object Detection", §3.3
+(https://arxiv.org/abs/1708.02002).
+Formula: z_c = w_c · dropout(d) + b_c. Under ``"bias": "prior"`` b_c starts at ln(p_c / (1 - p_c)) (at ln p_c under a
+softmax), p_c = (support_c + ½) / (documents + 1); under ``zero`` at 0.
+Differences: from the paper: every category starts at its own share of train, not all at one small number.
+Shapes: [B, D] -> logits [B, C].
+Cost: O(D · C) a document; (D + 1) · C parameters.
+When to use: as the head of any encoder. It does not know the taxonomy; recursive regularisation and decoding bring that
+in.
+
+Dropout acts on the document vector, never on logits. A bias that starts at the prior spares rare categories from
+unlearning a score of one half.
 
 Shape letters: B documents, D encoded, C categories.
 """

@@ -6,9 +6,6 @@ category and nothing is divided by it, so that under cross-entropy it shifts the
 be taken back in the bias. All are computed by log-sigmoid and log-softmax and stay finite for every finite
 logit.
 
-Focal loss: Lin et al. 2017 (https://arxiv.org/abs/1708.02002); there over the number of positives, here a
-mean.
-
 Shape letters: B documents, C categories.
 """
 
@@ -35,7 +32,15 @@ class Loss(nn.Module):
 
 @losses.register("bce")
 class BCE(Loss):
-    """−w y ln p − (1 − y) ln(1 − p), mean over categories."""
+    """Binary cross-entropy over independent categories.
+
+    Paper: none of its own: the likelihood of independent yes-or-no decisions.
+    Formula: mean over c of −w_c y_c ln p_c − (1 − y_c) ln(1 − p_c), p = sigmoid(z), w the class weights.
+    Differences: none; the mean over categories is the scale of NeuralClassifier's loss.
+    Shapes: logits [B, C], labels -> [B].
+    Cost: O(C) a document.
+    When to use: by default, wherever a document may have several categories.
+    """
 
     def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
         target_BC = labels.dense(logits_BC.shape[1], logits_BC.dtype)
@@ -47,7 +52,16 @@ class BCE(Loss):
 
 @losses.register("focal_sigmoid")
 class FocalSigmoid(Loss):
-    """−α_t (1 − p_t)^γ ln p_t, mean over categories; α_t is α for positives, 1 − α for negatives."""
+    """Focal loss over independent categories: what is decided rightly and surely counts little.
+
+    Paper: Lin et al. 2017, "Focal Loss for Dense Object Detection" (https://arxiv.org/abs/1708.02002).
+    Formula: mean over c of −α_t (1 − p_t)^γ ln p_t; p_t = p for positives and 1 − p for negatives, α_t = α and 1 − α.
+    Differences: from the paper: a mean over categories, where it divides by the number of positives.
+    Shapes: logits [B, C], labels -> [B].
+    Cost: O(C) a document.
+    When to use: where easy negatives drown the few positives; thresholds have to be tuned, since scores are drawn to the
+    middle.
+    """
 
     def __init__(self, config: FocalSigmoidConfig) -> None:
         super().__init__(config)
@@ -68,7 +82,15 @@ class FocalSigmoid(Loss):
 
 @losses.register("softmax")
 class Softmax(Loss):
-    """−w_y ln p_y."""
+    """Cross-entropy over exactly one category a document.
+
+    Paper: none of its own: the likelihood of one category of many.
+    Formula: −w_y ln p_y, p = softmax(z), y the document's category, w the class weights.
+    Differences: none.
+    Shapes: logits [B, C], one label a document -> [B].
+    Cost: O(C) a document.
+    When to use: in multiclass tasks, where it is the default.
+    """
 
     def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
         target_B = single_labels(labels)
@@ -77,7 +99,15 @@ class Softmax(Loss):
 
 @losses.register("focal_softmax")
 class FocalSoftmax(Loss):
-    """−w_y (1 − p_y)^γ ln p_y."""
+    """Focal loss over exactly one category a document.
+
+    Paper: Lin et al. 2017, "Focal Loss for Dense Object Detection" (https://arxiv.org/abs/1708.02002).
+    Formula: −w_y (1 − p_y)^γ ln p_y, p = softmax(z), y the document's category, w the class weights.
+    Differences: from the paper: the form for one category of many; it has no α but the class weights.
+    Shapes: logits [B, C], one label a document -> [B].
+    Cost: O(C) a document.
+    When to use: in multiclass tasks in which a few common categories are learned soon and the others are not.
+    """
 
     def __init__(self, config: FocalSoftmaxConfig) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""Reporter: what a command tells while it works. The terminal shows it, a test or a notebook may keep it or drop it."""
+"""Reporter: what work tells while it lasts. The terminal shows it, a test or a notebook may keep it or drop it."""
 
 from __future__ import annotations
 
