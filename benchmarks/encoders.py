@@ -8,7 +8,9 @@ C = 0.42: on RCV1's 23,149 documents that is NeuralClassifier's 1e-6, elsewhere 
 Every run is kept in ``--out/encoders.json``: called again, it does what is missing.
 
     scripts/bench encoders --corpora rcv1-sample --seeds 3
-    scripts/bench encoders --corpora rcv1-sample reuters21578 --seeds 3 1 --report docs/reference/results.json
+    scripts/bench encoders --corpora rcv1-sample reuters21578 --seeds 3 1 --epochs 20 10
+    scripts/bench speed --json > speed.json
+    scripts/bench encoders ... --report docs/reference/results.json --speed speed.json
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -48,6 +51,13 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "region": {"encoder": "region", "embedder": REGION},
     "textcnn on regions": {"encoder": "textcnn", "embedder": REGION},
 }
+# Whose pages a row belongs to, where it is not the encoder's own.
+PAGES: dict[str, list[tuple[str, str]]] = {
+    "textcnn": [("encoders", "textcnn"), ("embedders", "lookup")],
+    "textcnn on regions": [("embedders", "region")],
+    "textrcnn, two layers": [],
+}
+FIXED = ("micro_f1", "macro_f1", "f1_of_averages")
 Results = dict[str, dict[str, Any]]
 
 
@@ -105,7 +115,7 @@ def run_one(config: Config, folder: Path) -> dict[str, Any]:
 class Table:
     """The runs that were made, kept on disk."""
 
-    def __init__(self, data: Path, out: Path, epochs: int) -> None:
+    def __init__(self, data: Path, out: Path, epochs: dict[str, int]) -> None:
         self.data, self.out, self.epochs = data, out, epochs
         self.place = out / "encoders.json"
         self.runs: Results = json.loads(self.place.read_text()) if self.place.exists() else {}
@@ -116,7 +126,9 @@ class Table:
         if key not in self.runs:
             path, folder = self.data / corpus, self.out / "run"
             penalty = penalty_for(path) if recursive else 0.0
-            config = config_for(name, path, folder, seed=seed, rate=rate, penalty=penalty, epochs=self.epochs)
+            config = config_for(
+                name, path, folder, seed=seed, rate=rate, penalty=penalty, epochs=self.epochs[corpus]
+            )
             self.runs[key] = run_one(config, folder)
             write_json(self.place, self.runs)
             fixed = self.runs[key]["rules"]["fixed"]
@@ -129,24 +141,56 @@ class Table:
         return max(RATES, key=lambda rate: self.run(name, corpus, 1, rate, False)["dev_micro_f1"])
 
 
-def lines(table: Table, corpora: list[str], seeds: list[int], names: list[str]) -> list[str]:
-    """Markdown, a row an encoder and corpus: .5 and tuned thresholds, flat and recursive."""
-    head = (
-        "| corpus | encoder | rate | flat, .5 | recursive, .5 | flat, tuned | recursive, tuned | parameters |"
-    )
-    found = [head, "|---|---|---:|---|---|---|---|---:|"]
+def lines(
+    table: Table, corpora: list[str], seeds: list[int], names: list[str], report: dict[str, Any]
+) -> list[str]:
+    """Markdown, two rows an encoder and corpus: flat and recursive, at .5 and with tuned thresholds.
+
+    Args:
+        report: gets what the reference pages show, by kind, part and corpus.
+    """
+    found = [
+        "| corpus | encoder | rate | objective | micro-F1 | macro-F1 | macro, F1 of averages | tuned: micro-F1 "
+        "| macro-F1 | parameters |",
+        "|---|---|---:|---|---|---|---|---|---|---:|",
+    ]
     for corpus, count in zip(corpora, seeds, strict=True):
         for name in names:
             rate = table.rate(name, corpora[0])
-            cells = []
-            for rule in ("fixed", "both"):
-                for recursive in (False, True):
-                    runs = [table.run(name, corpus, seed, rate, recursive) for seed in range(1, count + 1)]
-                    values = [cell([r["rules"][rule][key] for r in runs]) for key in ("micro_f1", "macro_f1")]
-                    cells.append(" / ".join(values))
-            size = table.run(name, corpus, 1, rate, False)["parameters"]
-            found.append(f"| {corpus} | {name} | {rate} | {' | '.join(cells)} | {size:,} |")
+            for recursive in (False, True):
+                runs = [table.run(name, corpus, seed, rate, recursive) for seed in range(1, count + 1)]
+                values = {
+                    (rule, key): [run["rules"][rule][key] for run in runs]
+                    for rule, key in (
+                        *(("fixed", key) for key in FIXED),
+                        *(("both", key) for key in FIXED[:2]),
+                    )
+                }
+                form = "recursive" if recursive else "flat"
+                cells = " | ".join(cell(numbers) for numbers in values.values())
+                found.append(f"| {corpus} | {name} | {rate} | {form} | {cells} | {runs[0]['parameters']:,} |")
+                row = {key: spread(values["fixed", key]) for key in FIXED} | {"seeds": count}
+                for kind, part in PAGES.get(name, [("encoders", name)]):
+                    where = corpus + (", recursive" if recursive else "")
+                    report.setdefault(kind, {}).setdefault(part, {})[where] = row
     return found
+
+
+def spread(values: list[float]) -> list[float]:
+    """Mean and standard deviation, 0 of a single value."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return [round(statistics.mean(values), 4), round(deviation, 4)]
+
+
+def with_speed(report: dict[str, Any], speed: Path) -> None:
+    """Add documents/s of ``scripts/bench speed --json`` to the rows of its corpus."""
+    value = json.loads(speed.read_text(encoding="utf-8"))
+    rates = {row["name"]: row["documents_per_second"] for row in value["rows"]}
+    for part, found in report["encoders"].items():
+        for row in (row for corpus, row in found.items() if corpus == "rcv1-sample"):
+            for key, what in (("train documents/s", "steps"), ("score documents/s", "score")):
+                if (rate := rates.get(f"{part}: {what}")) is not None:
+                    row[key] = round(rate)
 
 
 def main() -> None:
@@ -159,11 +203,23 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", default=["rcv1-sample"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[3], help="how many, for each corpus")
     parser.add_argument("--encoders", nargs="+", default=list(ENCODERS), choices=list(ENCODERS))
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", nargs="+", type=int, default=[20], help="at most, for each corpus")
+    parser.add_argument("--report", type=Path, help="a JSON file for the reference pages")
+    parser.add_argument(
+        "--speed", type=Path, help="what `speed --json` printed on rcv1-sample, for the report"
+    )
     chosen = parser.parse_args()
-    seeds = chosen.seeds if len(chosen.seeds) > 1 else chosen.seeds * len(chosen.corpora)
-    table = Table(chosen.data, chosen.out, chosen.epochs)
-    print("\n".join(lines(table, chosen.corpora, seeds, chosen.encoders)))
+    corpora = chosen.corpora
+    seeds, epochs = (
+        given if len(given) > 1 else given * len(corpora) for given in (chosen.seeds, chosen.epochs)
+    )
+    table = Table(chosen.data, chosen.out, dict(zip(corpora, epochs, strict=True)))
+    report: dict[str, Any] = {}
+    print("\n".join(lines(table, corpora, seeds, chosen.encoders, report)))
+    if chosen.report:
+        if chosen.speed:
+            with_speed(report, chosen.speed)
+        write_json(chosen.report, report)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def page(kind: str, name: str, results: dict[str, Any]) -> str:
                 blocks.append(prose(labelled["Shape letters"]))
     if rest:
         blocks += ["## Besides", *map(prose, rest)]
-    if kind != "metrics":
+    if kind in STRICT:
         blocks += ["## Our result", measured(results.get(kind, {}).get(name, {}))]
     return "\n\n".join(block.rstrip() for block in blocks) + "\n"
 
@@ -194,7 +194,7 @@ def _choice(kind: str, config: type[Choice]) -> str:
 def measured(found: dict[str, dict[str, Any]]) -> str:
     """A table of what was measured, one row a corpus."""
     if not found:
-        return "Not measured yet."
+        return "Not measured by itself; [results](../../results.md) has what was."
     columns = list(dict.fromkeys(key for numbers in found.values() for key in numbers))
     heads = [key.replace("_f1", "-F1").replace("_", " ") for key in columns]
     lines = [f"| corpus | {' | '.join(heads)} |", "|---" * (len(columns) + 1) + "|"]

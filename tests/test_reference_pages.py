@@ -106,7 +106,7 @@ def test_results_are_shown_as_measured(
     pages: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(pages, "FOLDER", tmp_path)
-    assert "Not measured yet." in pages.pages()[tmp_path / "encoders" / "fasttext.md"]
+    assert "Not measured by itself" in pages.pages()[tmp_path / "encoders" / "fasttext.md"]
     numbers = {"micro_f1": [0.7384, 0.004], "macro_f1": [0.41, None], "seeds": 3, "train docs/s": 12345.6}
     results = {
         "encoders": {"fasttext": {"rcv1-sample": numbers, "reuters21578": {"micro_f1": [0.887, 0.001]}}}
