@@ -25,11 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import cell, decided
+from benchmarks.speed import SYSTEMS
 from linnaea.config.config import Config
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.files import RunFolder, write_json
 from linnaea.reporter import Silent
 from linnaea.strategies.build import build_strategy
+from linnaea.taxonomy.readers import read_taxonomy
 from linnaea.text.build import build_corpus
 
 C = 0.42
@@ -88,8 +90,8 @@ def penalty_for(corpus: Path) -> float:
     """What weighs as much beside the mean loss here as 1e-6 does on RCV1."""
     with (corpus / "train.jsonl").open("rb") as lines:
         documents = sum(1 for _ in lines)
-    names = {name for line in (corpus / "taxonomy.tsv").open(encoding="utf-8") for name in line.split("\t")}
-    return 1 / (C * documents * (len(names) - 1))
+    categories = len(read_taxonomy(corpus / "taxonomy.tsv"))
+    return 1 / (C * documents * categories)
 
 
 def run_one(config: Config, folder: Path) -> dict[str, Any]:
@@ -182,11 +184,28 @@ def spread(values: list[float]) -> list[float]:
     return [round(statistics.mean(values), 4), round(deviation, 4)]
 
 
+def alike(name: str) -> bool:
+    """Whether the encoder has the same settings here and in ``benchmarks.speed``."""
+    fast = SYSTEMS.get(name, {}).get("model", {}).get("encoder")
+    return _settings(ENCODERS[name]["encoder"]) == _settings(fast)
+
+
+def _settings(encoder: Any) -> Any:
+    """A name alone is short for that type with its defaults."""
+    return {"type": encoder} if isinstance(encoder, str) else encoder
+
+
 def with_speed(report: dict[str, Any], speed: Path) -> None:
-    """Add documents/s of ``scripts/bench speed --json`` to the rows of its corpus."""
+    """Add documents/s of ``scripts/bench speed --json`` to the rows of its corpus.
+
+    Not to encoders that are measured under other settings there: the speed of one network beside the quality of
+    another would mislead.
+    """
     value = json.loads(speed.read_text(encoding="utf-8"))
     rates = {row["name"]: row["documents_per_second"] for row in value["rows"]}
     for part, found in report["encoders"].items():
+        if part not in ENCODERS or not alike(part):
+            continue
         for row in (row for corpus, row in found.items() if corpus == "rcv1-sample"):
             for key, what in (("train documents/s", "steps"), ("score documents/s", "score")):
                 if (rate := rates.get(f"{part}: {what}")) is not None:
