@@ -7,7 +7,7 @@ loss, backward and Adam; scoring is forward alone. Each point is a process of it
     scripts/bench sweep --threads 1                        batch size 16 to 512, T = 128, 100 categories
     scripts/bench sweep --over length --encoders textrnn   T from 64 to 2,048, batches of 32
     scripts/bench sweep --over categories                  100 to 10,000 categories, T = 128, batches of 64
-    scripts/bench sweep --picture docs/images/batch.svg
+    scripts/bench sweep --picture docs/images/batch.svg    needs the extra ``bench``
 """
 
 from __future__ import annotations
@@ -148,6 +148,10 @@ def main() -> None:
         "--rows", type=Path, help="keep the rows in this JSON file; those in it are not measured again"
     )
     chosen = parser.parse_args()
+    if chosen.picture:
+        import matplotlib  # hours of measuring must not end in its absence (extra ``bench``)
+
+        assert matplotlib
     kept: dict[str, Any] = json.loads(chosen.rows.read_text()) if chosen.rows and chosen.rows.exists() else {}
     rows = []
     for name in chosen.encoders:

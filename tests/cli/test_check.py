@@ -110,3 +110,23 @@ def test_folders_stand_beside_files(corpus: Path, linnaea: Call) -> None:
         (problem,) = section["problems"]
         assert problem["where"].endswith("taxonomy.json")
         assert "altered" in problem["problem"]
+
+
+def test_files_are_called_what_their_names_say(corpus: Path, linnaea: Call) -> None:
+    lines = (corpus / "test.jsonl").read_text().splitlines(keepends=True)
+    few = [line for line in lines if "dogs" not in line][:4]
+    for name in ("test", "my-dev_2", "latest", "few_train"):
+        (corpus / f"{name}.jsonl").write_text("".join(few))
+    outcome = linnaea(
+        "check", "taxonomy.tsv", "test.jsonl", "my-dev_2.jsonl", "latest.jsonl", "few_train.jsonl", "--json"
+    )
+    assert outcome.code == 0, outcome.out
+    sections = checked(outcome)
+    for file, name in (("test", "test"), ("my-dev_2", "dev"), ("latest", "file"), ("few_train", "train")):
+        section = sections[f"{file}.jsonl"]
+        assert [split["name"] for split in section["statistics"]["splits"]] == [name]
+        assert section["statistics"]["counted_on"] == name
+        assert any("will never be predicted" in note for note in section["warnings"]) == (name == "train")
+        assert ("train" in " ".join(section["warnings"])) == (name == "train")
+    shown = linnaea("check", "taxonomy.tsv", "train.jsonl", "test.jsonl").out
+    assert "test   4 documents" in shown and "documents counted on test" in shown

@@ -64,6 +64,8 @@ def test_the_encoder_is_listed_trained_evaluated_and_asked(
     ]  # fmt: skip
     assert re.search(r"gated_mean +The mean over time .*gated_mean\.py\]", answers["list"].out)
     assert [json.loads(line)["id"] for line in answers["predict"].out.splitlines()] == ["0", "1"]
+    scores = json.loads((guide / "runs" / "gated" / "metrics.json").read_text())
+    assert all(level["micro_f1"] > 0.5 for level in scores["levels"])
 
 
 @pytest.mark.parametrize(

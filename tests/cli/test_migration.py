@@ -150,6 +150,13 @@ def test_convert_into_a_file_writes_paths_relative_to_it(place: Path, linnaea: C
     before = (place / "old.json").read_text(encoding="utf-8")
     outcome = linnaea("convert", "old.json", "--output", "old.json")
     assert (outcome.code, (place / "old.json").read_text(encoding="utf-8")) == (2, before)
+    (place / "native.json").write_text("mine")
+    refused = linnaea("convert", "old.json", "--output", "native.json")
+    assert refused.code == 2
+    assert "native.json: exists already (give --overwrite to replace it" in refused.err
+    assert (place / "native.json").read_text() == "mine"
+    assert linnaea("convert", "old.json", "--output", "native.json", "--overwrite").code == 0
+    assert json.loads((place / "native.json").read_text(encoding="utf-8")) == value
 
 
 def test_convert_as_json_gives_table_and_warnings(place: Path, linnaea: Call) -> None:

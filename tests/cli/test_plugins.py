@@ -241,9 +241,11 @@ def test_the_list_says_where_a_part_comes_from(corpus: Path, linnaea: Callable[.
     [
         (None, "plugins ({folder}/mine.py): no such file"),
         ("import no_such_module_4711", "plugins ({folder}/mine.py): cannot be imported: ModuleNotFoundError"),
+        ("x = 1\n\nx.y", "AttributeError: 'int' object has no attribute 'y', at {folder}/mine.py:3"),
+        ("x = 1", "plugins ({folder}/mine.py): registers no part"),
         ("def f(:", "plugins ({folder}/mine.py): cannot be imported: SyntaxError"),
         ("import sys\nsys.exit(0)", "plugins ({folder}/mine.py): cannot be imported: SystemExit: 0"),
-        (PARTS["encoder"].replace("scaled_mean", "textcnn"), "two encoders are called 'textcnn'"),
+        (PARTS["encoder"].replace("scaled_mean", "textcnn"), "'textcnn' (one is built in: choose another name for yours)"),
         (PARTS["encoder"].replace("class Config(EncoderConfig)", "class Settings(EncoderConfig)"),
          "the encoder 'scaled_mean' has no Config class inside"),
         (PARTS["encoder"].replace("Config(EncoderConfig)", "Config").replace("scale: float = Field(1.0, gt=0)", "pass"),
@@ -253,7 +255,7 @@ def test_the_list_says_where_a_part_comes_from(corpus: Path, linnaea: Callable[.
          "the encoder 'scaled_mean' cannot be built: missing a required argument: 'width'"),
     ],
     ids=[
-        "missing", "import", "syntax", "exit", "taken", "no config", "wrong base", "another", "arguments",
+        "missing", "import", "line", "nothing", "syntax", "exit", "taken", "no config", "wrong base", "another", "arguments",
     ],
 )  # fmt: skip
 def test_bad_plugins_are_told_in_one_line_before_any_training(
@@ -268,6 +270,49 @@ def test_bad_plugins_are_told_in_one_line_before_any_training(
     assert last.startswith("error: ")
     assert message.format(folder=corpus.resolve()) in last
     assert not (corpus / "run" / "model").exists()
+
+
+FAILING = {
+    "train": PARTS["encoder"].replace("        total_BE", "        mask_BT.no_such_4711\n        total_BE"),
+    "missing file": PARTS["encoder"].replace(
+        "        total_BE", "        open('no_such_4711')\n        total_BE"
+    ),
+    "tokenizer": PARTS["tokenizer"].replace("return [", "return 1 / 0, ["),
+    "shape": PARTS["encoder"].replace("keepdim=True).clamp", "keepdim=True)[..., None].clamp"),
+    "return": PARTS["encoder"].replace("return Encoded", "return tuple"),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "code", "message"),
+    [
+        ("train", 3, "mine.py:23: AttributeError: 'Tensor' object has no attribute 'no_such_4711' (in your plug-in; "
+         "linnaea.testing.check_encoder tries it"),
+        ("missing file", 3, "mine.py:23: FileNotFoundError"),
+        ("tokenizer", 3, "mine.py:19: ZeroDivisionError: division by zero (in your plug-in; linnaea.testing.check_tokenizer"),
+        ("shape", 2, "model.encoder: ScaledMean gives pooled_BD of shape [16, 16, 16], not [B, output_dim] = [16, 16]"),
+        ("return", 2, "model.encoder: ScaledMean gives a tuple, not an Encoded"),
+    ],
+)  # fmt: skip
+def test_a_plugin_that_fails_at_work_is_told_in_one_line(
+    case: str, code: int, message: str, corpus: Path, linnaea: Callable[..., Outcome]
+) -> None:
+    written(corpus, "tokenizer" if case == "tokenizer" else "encoder", FAILING[case])
+    outcome = linnaea("train", "mine.json")
+    assert outcome.code == code, outcome.err
+    assert message in outcome.err.strip().splitlines()[-1]
+
+
+def test_a_plugin_that_fails_in_prediction(corpus: Path, linnaea: Callable[..., Outcome]) -> None:
+    written(corpus, "encoder", training={"epochs": 1, "batch_size": 16})
+    assert linnaea("train", "mine.json").code == 0
+    text = (corpus / "mine.py").read_text()
+    (corpus / "mine.py").write_text(text.replace("        total_BE", "        [][0]\n        total_BE"))
+    for command in ("predict", "evaluate"):
+        done = in_a_process(command, "run", "test.jsonl", "--plugin", "mine.py", cwd=corpus)
+        assert done.code == 3
+        place = f"error: {(corpus / 'mine.py').resolve()}:23: IndexError: list index out of range"
+        assert done.err.strip().splitlines()[-1].startswith(place)
 
 
 def installed(folder: Path, name: str, modules: dict[str, str], entries: dict[str, dict[str, str]]) -> Path:

@@ -135,3 +135,10 @@ def test_bad_calls(place: Path, linnaea: Call, arguments: list[str], code: int, 
     assert outcome.code == code
     assert message in outcome.err
     assert not (place / "data").exists()
+
+
+def test_a_missing_folder_is_told_before_an_output_that_is_there(place: Path, linnaea: Call) -> None:
+    (place / "data" / "rcv1").mkdir(parents=True)
+    (place / "data" / "rcv1" / "train.jsonl").write_text("")
+    outcome = linnaea("prepare", "rcv1", "nofolder")
+    assert (outcome.code, outcome.err) == (3, "error: nofolder: no such folder\n")

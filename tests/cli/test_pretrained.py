@@ -231,6 +231,49 @@ def test_weights_of_another_architecture_are_refused(bert: Path, corpus: Path, l
     assert "bert: its weights lack 16 that its config.json asks for" in outcome.err
 
 
+def test_weights_of_another_size_are_refused_before_the_corpus_is_read(
+    bert: Path, corpus: Path, linnaea: Call
+) -> None:
+    change_config(bert, intermediate_size=50)
+    (corpus / "train.jsonl").write_text("never read")
+    outcome = linnaea("train", "bert.json")
+    assert outcome.code == 3
+    assert "bert: its weights do not fit its config.json, which asks for " in outcome.err
+    assert re.search(r"asks for encoder\.layer\.0\.\S+ of shape \[50(, \d+)?\], not \[", outcome.err)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("overlap=600", "model.encoder.overlap: must be below the window of"),
+        ("window=600", "model.encoder.window: this transformer reads"),
+        ("top_layers=9", "model.encoder.top_layers: this transformer has 2 layers, not 9"),
+    ],
+)
+def test_what_the_transformer_refuses_is_told_with_the_config(
+    setting: str, message: str, bert: Path, corpus: Path, linnaea: Call
+) -> None:
+    value = json.loads((corpus / "bert.json").read_text())
+    key, _, number = setting.partition("=")
+    value["model"]["encoder"] |= {key: int(number)}
+    value["model"]["encoder"] |= {"train": "top"} if key == "top_layers" else {"long_texts": "chunks"}
+    (corpus / "bert.json").write_text(json.dumps(value))
+    outcome = linnaea("train", "bert.json")
+    assert outcome.code == 2
+    assert f"error: bert.json: {message}" in outcome.err
+
+
+def test_a_path_that_is_no_folder_is_noted_as_a_name_on_the_hub(
+    bert: Path, corpus: Path, linnaea: Call
+) -> None:
+    value = json.loads((corpus / "bert.json").read_text())
+    value["model"]["encoder"]["path"] = "nowhere"
+    (corpus / "bert.json").write_text(json.dumps(value))
+    outcome = linnaea("check", "bert.json")
+    assert outcome.code == 0, outcome.out
+    assert "nowhere is no folder here: it is looked for on the hub when training begins" in outcome.out
+
+
 def test_a_tokenizer_of_another_transformer_is_refused(bert: Path, corpus: Path, linnaea: Call) -> None:
     change_config(bert, vocab_size=20)
     outcome = linnaea("train", "bert.json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -376,3 +378,133 @@ def test_the_region_encoder_gets_regions_unless_told() -> None:
     assert config.model.embedder.type == "region"
     told = Config.build({"model": {"embedder": {"type": "region", "dimension": 9}, "encoder": "region"}})
     assert told.model.embedder.dimension == 9  # type: ignore[attr-defined]
+
+
+SIZES: list[tuple[dict[str, Any], str]] = [
+    (
+        {"model": {"encoder": {"type": "textcnn", "kernel_sizes": [2, 300]}}},
+        "model.encoder.kernel_sizes: 300 positions at a time for texts of up to 256 (input.max_tokens)",
+    ),
+    (
+        {"model": {"encoder": {"type": "textrcnn", "kernel_sizes": [41]}}, "input": {"max_tokens": 40}},
+        "model.encoder.kernel_sizes: 41 positions at a time for texts of up to 40 (input.max_tokens)",
+    ),
+    (
+        {"model": {"encoder": {"type": "textcnn", "top_k": 257}}},
+        "model.encoder.top_k: 257 values a filter for texts of up to 256 (input.max_tokens)",
+    ),
+    (
+        {
+            "model": {"encoder": {"type": "textcnn", "top_k": 300}},
+            "input": {"features": ["char"], "max_characters": 299},
+        },
+        "model.encoder.top_k: 300 values a filter for texts of up to 299 (input.max_characters)",
+    ),
+    (
+        {"model": {"encoder": {"type": "textrcnn", "top_k": 257}}},
+        "model.encoder.top_k: 257 values a filter for texts of up to 256",
+    ),
+    (
+        {"model": {"encoder": {"type": "drnn", "window": 257}}},
+        "model.encoder.window: 257 positions at a time for texts of up to 256",
+    ),
+    (
+        {"model": {"encoder": {"type": "attentive_convnet", "window": 257}}},
+        "model.encoder.window: 257 positions at a time for texts of up to 256",
+    ),
+    (
+        {"model": {"encoder": {"type": "dpcnn", "region_size": 257}}},
+        "model.encoder.region_size: 257 positions at a time",
+    ),
+    (
+        {"model": {"encoder": {"type": "dpcnn", "kernel_size": 257}}},
+        "model.encoder.kernel_size: 257 positions at a time",
+    ),
+    (
+        {"model": {"encoder": {"type": "vdcnn", "top_k": 14}}, "input": {"max_tokens": 100}},
+        "model.encoder.top_k: 14 values a filter for texts of up to 100 (input.max_tokens), which leave 13 "
+        "(set it to 13 or less, or input.max_tokens to 105 or more)",
+    ),
+    (
+        {"model": {"embedder": {"type": "region", "region_size": 41}}, "input": {"max_tokens": 40}},
+        "model.embedder.region_size: 41 positions at a time for texts of up to 40 (input.max_tokens)",
+    ),
+    (
+        {
+            "model": {"embedder": {"spelling": {"kernel_sizes": [3, 17]}}},
+            "input": {"features": ["token", "spelling"]},
+        },
+        "model.embedder.spelling.kernel_sizes: 17 characters at a time for tokens of up to 16 "
+        "(input.spelling.max_characters)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "message"), SIZES)
+def test_sizes_beyond_the_text(value: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        Config.build(value)
+    assert message in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"model": {"encoder": {"type": "textcnn", "kernel_sizes": [256], "top_k": 256}}},
+        {"model": {"encoder": {"type": "textcnn", "top_k": 999}}, "input": {"max_tokens": None}},
+        {"model": {"encoder": {"type": "vdcnn", "top_k": 13}}, "input": {"max_tokens": 97}},
+        {"model": {"encoder": {"type": "drnn", "window": 1024}}, "input": {"features": ["char"]}},
+        {
+            "model": {"embedder": {"spelling": {"kernel_sizes": [16]}}},
+            "input": {"features": ["token", "spelling"]},
+        },
+    ],
+)
+def test_sizes_within_the_text(value: dict[str, Any]) -> None:
+    assert Config.build(Config.build(value).dump()) == Config.build(value)
+
+
+def test_a_problem_of_a_setting_is_put_down_to_it(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"training": {"epochs": 3}}')
+    with pytest.raises(ConfigError) as told:
+        Config.load(tmp_path / "c.json", ["run.seed=2", "training.epochs=0"])
+    assert str(told.value) == "--set training.epochs: must be at least 1, not 0"
+    with pytest.raises(ConfigError) as told:
+        Config.load(tmp_path / "c.json", ["model.encoder=textcn"])
+    assert str(told.value).startswith("--set model.encoder.type: there is no encoder 'textcn'")
+    with pytest.raises(ConfigError) as told:
+        Config.build_with({}, ["train.num_epochs=1"])
+    assert str(told.value).startswith("--set train: unknown key")
+    (tmp_path / "c.json").write_text('{"training": {"epochs": 0}}')
+    with pytest.raises(ConfigError) as told:
+        Config.load(tmp_path / "c.json", ["run.seed=2"])
+    assert str(told.value) == f"{tmp_path / 'c.json'}: training.epochs: must be at least 1, not 0"
+
+
+def test_settings_of_an_old_config_are_native(tmp_path: Path) -> None:
+    old: dict[str, Any] = {"task_info": {}, "model_name": "TextCNN", "train": {"num_epochs": 2}}
+    old["data"] = {"train_json_files": ["train.json"]}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    with pytest.raises(ConfigError) as told:
+        Config.load(tmp_path / "old.json", ["train.num_epochs=1"])
+    assert str(told.value) == "--set train.num_epochs: unknown key (--set takes native keys: training.epochs)"
+    old["modelname"] = old.pop("model_name")
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    with pytest.raises(ConfigError, match="did you mean 'model_name' by 'modelname'"):
+        Config.load(tmp_path / "old.json")
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (["char"], "the encoder 'fasttext' reads bags: char is a sequence"),
+        (
+            ["token", "spelling"],
+            "the encoder 'fasttext' reads bags: spelling composes the tokens of a sequence",
+        ),
+    ],
+)
+def test_what_bags_cannot_hold(features: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        Config.build({"input": {"features": features}, "model": BAGS})
+    assert message in str(told.value)

@@ -606,3 +606,31 @@ def test_loading_takes_settings_with_native_keys_and_tells_what_became(tmp_path:
     assert Config.build_with(OLD, ["training.epochs=2", "run.dir=here"]) == config
     with pytest.raises(ConfigError, match="--set: expected KEY=VALUE"):
         Config.load(path, ["epochs"])
+
+
+def test_an_error_names_the_old_key_from_a_file_and_from_a_dictionary(tmp_path: Path) -> None:
+    value, path = old(train__batch_size=-3), tmp_path / "old.json"
+    path.write_text(json.dumps(value), encoding="utf-8")
+    told = "train.batch_size, here training.batch_size: "
+    with pytest.raises(ConfigError) as caught:
+        Config.build_with(value, [])
+    assert str(caught.value).startswith(told)
+    with pytest.raises(ConfigError) as caught:
+        Config.load(path)
+    assert str(caught.value).startswith(f"{path}: {told}")
+
+
+def test_limits_that_are_not_kept_are_warned_of() -> None:
+    ngrams, letters = "feature.max_token_ngram_dict_size", "feature.max_char_len_per_token"
+    given = {"feature__token_ngram": 2, "feature__max_token_ngram_dict_size": 1000}
+    warned = convert(old(model_name="FastText", feature__max_char_len_per_token=4, **given)).warnings
+    assert [w for w in warned if w.startswith(ngrams)] == [
+        f"{ngrams}: is not kept: n-grams are limited by input.ngram.min_count alone"
+    ]
+    assert [w for w in warned if w.startswith(letters)] == [
+        f"{letters}: is not kept: no model read the characters of a token, there or here"
+    ]
+    plain = old()
+    for key in ("max_token_ngram_dict_size", "max_char_len_per_token"):
+        plain["feature"].pop(key, None)
+    assert not any(w.startswith((ngrams, letters)) for w in convert(plain).warnings)

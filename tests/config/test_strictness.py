@@ -167,7 +167,7 @@ def test_a_misspelt_key_is_suggested_at_every_depth(path: str) -> None:
         ),
         (
             {"objective": {"class_weights": "x"}},
-            "objective.class_weights: must be an object or 'balanced', not 'x'",
+            "objective.class_weights: must be an object, 'balanced' or 'from RUN', not 'x'",
         ),
         ({"input": {"features": ["token", "tokn"]}}, "not 'tokn' (did you mean 'token'?)"),
         ({"input": {"features": []}}, "input.features: must name at least 1, not []"),

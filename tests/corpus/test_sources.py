@@ -82,15 +82,15 @@ def test_yelp_list_of_the_newer_form(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("yelp_academic_dataset_business.json", '{"business_id": "a"', r"business.json:1: broken JSON"),
-        ("yelp_academic_dataset_business.json", '{"id": "a"}', r"business.json:1: expected an object with business_id"),
+        ("yelp_academic_dataset_business.json", '{"id": "a"}', r"object with business_id, not one with id"),
         ("yelp_academic_dataset_business.json", '{"business_id": "a"}', r"without the field categories"),
-        ("yelp_academic_dataset_review.json", "stars,text\n1,a\n", r"review.json:1: broken JSON"),
+        ("yelp_academic_dataset_review.json", "stars,text\n1,a\n", r"review.json:1: broken JSON: 'stars,text'"),
         (
             "yelp_academic_dataset_review.json",
             '{"business_id": "z", "text": "a"}',
             r"no review of any of the businesses",
         ),
-        ("categories.json", "{}", r"expected a list of categories"),
+        ("categories.json", "{}", r"expected a list of categories, not null"),
         ("categories.json", '[{"alias": "a"}]', r"category 1 is not an object with alias, title and parents"),
         ("categories.json", '[{"alias": "a", "title": "A", "parents": ["b"]}]', r"parent 'b' of 'A' is not in the list"),
     ],

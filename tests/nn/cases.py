@@ -63,6 +63,7 @@ VARIANTS: dict[str, list[dict]] = {
         {"cell": "rnn", "hidden": 16, "bidirectional": False, "pooling": "mean"},
         {"cell": "rnn", "nonlinearity": "relu", "hidden": 16, "attention": 5},
     ],
+    "gru_attention": [{"hidden": 9, "attention": 5, "dropout": 0.0}],
     "rcnn_lai": [{"hidden": 9, "output": 12, "activation": "relu"}],
     "drnn": [
         {"cell": "lstm", "hidden": 9, "window": 3, "bidirectional": True, "output": 14},

@@ -65,9 +65,10 @@ def test_gradients_reach_every_parameter(config: ModelConfig):
     rules.gradients_reach_every_parameter(case(config))
 
 
+@every_device
 @every_case
-def test_sparse_gradients_equal_dense_ones(config: ModelConfig):
-    rules.sparse_gradients_equal_dense_ones(case(config))
+def test_sparse_gradients_equal_dense_ones(config: ModelConfig, device: str):
+    rules.sparse_gradients_equal_dense_ones(case(config, device))
 
 
 @every_device
@@ -98,9 +99,10 @@ def test_category_rows_have_one_row_a_category(config: ModelConfig):
 
 
 @pytest.mark.slow
+@every_device
 @every_case
-def test_compiled_gives_the_same_numbers(config: ModelConfig):
-    rules.compiled_gives_the_same_numbers(case(config))
+def test_compiled_gives_the_same_numbers(config: ModelConfig, device: str):
+    rules.compiled_gives_the_same_numbers(case(config, device))
 
 
 @every_device

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from linnaea.config.encoders_recurrent import DRNNConfig
 from linnaea.errors import ConfigError
@@ -168,6 +172,55 @@ def test_gradients_equal_plain_autograd(monkeypatch: pytest.MonkeyPatch, cell: s
         gradients.append(found)
     for mine, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
+
+
+class Allocations(TorchDispatchMode):
+    """Bytes of the storages that live at once, at most: of those that are made inside the context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self.seen: set[int] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            storage = value.untyped_storage() if isinstance(value, Tensor) else None
+            if storage is not None and id(storage) not in self.seen:
+                self.seen.add(id(storage))
+                self.live += storage.nbytes()
+                weakref.finalize(storage, self.freed, id(storage), storage.nbytes())
+        self.peak = max(self.peak, self.live)
+        return result
+
+    def freed(self, number: int, size: int) -> None:
+        self.seen.remove(number)
+        self.live -= size
+
+
+@every_cell
+@pytest.mark.parametrize("pieces", ["small", "large"])
+def test_memory_does_not_grow_with_the_window(monkeypatch: pytest.MonkeyPatch, cell: str, pieces: str):
+    """The original holds every token of every window. Large pieces are a GPU's, on which a batch is one."""
+    kept = 1 << 15
+    monkeypatch.setattr(windowed, "PIECE", 1 << (10 if pieces == "small" else 23))
+    monkeypatch.setattr(windowed, "KEPT", kept)
+    vectors, mask = padded([16] * 64)
+    peaks, steps = {}, {}
+    for window in (2, 32):
+        layer = WindowedRecurrence(cell, E, 8, window=window, bidirectional=True, dropout=0.25).double()
+        leaf = vectors.clone().requires_grad_()
+        with Allocations() as allocations:
+            layer(leaf, mask).square().sum().backward()
+        peaks[window], steps[window] = allocations.peak, layer.plan.leaves(mask.numel()) * 2
+    assert steps[32] > 25 * kept  # it would have grown
+    assert peaks[32] - peaks[2] < 1.5 * kept * vectors.element_size()
+
+
+def test_a_usual_batch_of_a_gpu_is_not_computed_twice():
+    plan = WindowedRecurrence("gru", 64, 64, window=15, bidirectional=True, dropout=0.1).plan
+    kept = windowed.limits(torch.device("cuda"))[1]
+    assert plan.directions * plan.leaves(64 * 256) <= kept
 
 
 @pytest.mark.parametrize("kept", [0, 1 << 24])

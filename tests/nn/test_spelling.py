@@ -40,8 +40,8 @@ def spelling(words: list[list[int]], padding: int = 0) -> Spelling:
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_equals_the_twin(sizes_of: list[int], activation: str, padding: int):
     module = speller(kernel_sizes=sizes_of, activation=activation).double()
-    weights = [c.weight.tolist() for c in module.words.convolutions]
-    biases = [c.bias.tolist() for c in module.words.convolutions]
+    weights = [c.weight.tolist() for c in module.words]
+    biases = [c.bias.tolist() for c in module.words]
     table = module.characters.weight.tolist()
     expected = [composed(word, table, weights, biases, activation) for word in LETTERS]
     actual = module(spelling(LETTERS, padding)).detach()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from hypothesis import strategies as st
@@ -39,7 +40,7 @@ _KNOWN = {
         "minItems",
         "maxItems",
     ),
-    *("minLength", "maxLength", "default", "description", "title", "not", "multipleOf"),
+    *("minLength", "maxLength", "default", "description", "title", "not", "multipleOf", "pattern"),
 }
 
 
@@ -93,7 +94,8 @@ class Schema:
             items += [schema.get("items", {})] * (len(value) - len(items))
             return all(self.accepts(item, inner) for item, inner in zip(value, items, strict=False))
         elif isinstance(value, str):
-            return schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", math.inf)
+            fits = re.search(schema["pattern"], value) is not None if "pattern" in schema else True
+            return fits and schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", math.inf)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
             above, below = schema.get("exclusiveMinimum", -math.inf), schema.get("exclusiveMaximum", math.inf)
@@ -140,6 +142,8 @@ class Schema:
 
     @staticmethod
     def _string(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+        if "pattern" in schema:
+            return st.from_regex(schema["pattern"], fullmatch=True, alphabet=st.characters(codec="utf-8"))
         return st.text(st.characters(codec="utf-8"), min_size=schema.get("minLength", 0), max_size=5)
 
     @staticmethod

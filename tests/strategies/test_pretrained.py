@@ -218,7 +218,7 @@ def test_weights_that_fit_no_shape(bert: Path) -> None:
     wide = {**shape, "architecture": {**shape["architecture"], "intermediate_size": 50}}
     sizes = Sizes({}, made.taxonomy, np.zeros(7), 1, wide)
     encoder = Pretrained(config.model.encoder, sizes=sizes)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="its weights cannot be read"):
+    with pytest.raises(DataError, match=r"config.json, which asks for \S+ of shape \[50"):
         fill(encoder, folder)
     (bert / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(DataError, match="its weights cannot be read"):

@@ -65,6 +65,25 @@ def test_a_corpus_holds_its_splits(folder: Path) -> None:
     assert "max_tokens = 4" in built.warnings[0] and "of 40 in train" in built.warnings[0]
 
 
+def test_a_tokenizer_that_ready_tokens_never_meet_is_told(folder: Path) -> None:
+    expected = (
+        "documents that come ready cut (doc_token) do not pass input.tokenizer = whitespace: "
+        "40 of 40 in train, 7 of 7 in dev, 8 of 9 in test"
+    )
+    lines = (folder / "test.jsonl").read_text().splitlines()
+    value = json.loads(lines[0])
+    value["text"] = " ".join(value.pop("doc_token"))
+    (folder / "test.jsonl").write_text("\n".join([json.dumps(value), *lines[1:]]))
+    for _ in range(2):  # the second time from the cache
+        built = corpus(folder, input={"tokenizer": "whitespace"})
+        assert [w for w in built.warnings if "ready cut" in w] == [expected]
+    assert not [w for w in corpus(folder).warnings if "ready cut" in w]
+    config = worlds.config(folder, input={"tokenizer": {"type": "word", "punctuation": True}})
+    train = [Document("", ("a", "b"), ("A1",)), Document("", "a b", ("B1",))] * 10
+    of_python = corpus_from_documents(config, TREE, train, train[:2])
+    assert any("tokenizer = word: 10 of 20 in train, 1 of 2 in dev" in w for w in of_python.warnings)
+
+
 def test_the_vocabulary_is_of_train_alone(folder: Path) -> None:
     worlds.write(folder / "dev.jsonl", [worlds.line(["onlydev"] * 9)])
     built = corpus(folder)

@@ -96,7 +96,7 @@ def test_chunks_survive_a_process_border_and_lose_rows_cleanly() -> None:
     assembler = Assembler(EVERY, memory)
     assembler.add(chunk)
     assembler.finish()
-    columns = opened(memory.__getitem__, EVERY, assembler.files)
+    columns = opened(memory.__getitem__, EVERY, assembler.files, assembler.ready)
     assert in_words(columns, "label") == [("l1",), ("l4",)]
     assert list(columns.ids) == ["1", "4"]
     assert columns.origin(1) == Origin("f", 5, 4)

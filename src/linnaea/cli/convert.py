@@ -13,6 +13,9 @@ def convert(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write here instead of stdout.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output if it is there.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print config, table and warnings as one JSON object.")
     ] = False,
@@ -22,6 +25,6 @@ def convert(
     from linnaea.commands.convert import convert_config
 
     with Display() as display:
-        text = convert_config(config, output=output, as_json=as_json, reporter=display)
+        text = convert_config(config, output=output, overwrite=overwrite, as_json=as_json, reporter=display)
         if output is None or as_json:
             display.data(text)

@@ -18,6 +18,7 @@ import typer
 from linnaea import __version__
 from linnaea.cli import prepare
 from linnaea.cli.convert import convert
+from linnaea.cli.grow import grow
 from linnaea.errors import LinnaeaError
 
 app = typer.Typer(
@@ -83,6 +84,14 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete the run in run.dir and start again.")
     ] = False,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            "--executor",
+            help="Of the strategy per_category: auto, local, grouped or ray.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train, evaluate on test, write the run folder."""
@@ -92,7 +101,9 @@ def train(
     if resume and overwrite:
         raise typer.BadParameter("--resume and --overwrite exclude each other")
     with Display() as display:
-        result = work(config, settings, resume=resume, overwrite=overwrite, reporter=display)
+        result = work(
+            config, settings, resume=resume, overwrite=overwrite, executor=executor, reporter=display
+        )
         if result.main_process:
             display.evaluation(result.metrics, as_json=as_json, title=result.title)
             display.note(f"model: {result.folder.model}")
@@ -168,7 +179,7 @@ def check(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Check configs, taxonomies and corpora without training: every problem with file:line."""
+    """Check without training: all problems of corpora and taxonomies by file:line, the first of a config by its path."""
     from linnaea.cli.display import Display
     from linnaea.commands.check import check as work
 
@@ -260,6 +271,7 @@ def demo(
         )
 
 
+app.command()(grow)
 app.command()(convert)
 app.add_typer(prepare.app, name="prepare")
 
@@ -281,11 +293,13 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            _leave_for_plugin(error)
             raise
         _leave(f"error: {error.filename or 'output'}: {(error.strerror or str(error)).lower()}", 1)
     except Exception as error:
         # The parser's own errors, whose classes differ between versions of typer, know how to put themselves.
         if not hasattr(error, "format_message"):
+            _leave_for_plugin(error)
             raise
         message = error.format_message()
         where = getattr(error, "ctx", None)
@@ -293,6 +307,19 @@ def main() -> None:
         if not message.strip():  # no command at all: the help page stands there already
             sys.exit(2)
         _leave(f"error: {message.rstrip('.')}{asked}", 2)
+
+
+def _leave_for_plugin(error: Exception) -> None:
+    """What fails inside a plug-in's own file is the affair of its author: one line; anything else is ours."""
+    from linnaea.config.registry import plugin_line
+
+    found = plugin_line(error)
+    if found is not None:
+        file, line, kind = found
+        hint = f"in your plug-in; linnaea.testing.check_{kind} tries it on the rules, with a traceback"
+        _leave(
+            f"error: {LinnaeaError(f'{type(error).__name__}: {error}', where=f'{file}:{line}', hint=hint)}", 3
+        )
 
 
 def _leave(message: Any, code: int) -> None:

@@ -5,6 +5,7 @@ place.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -187,14 +188,23 @@ def _check_folder(path: Path, section: Section, reporter: Reporter) -> None:
 
 def _check_file(section: Section, taxonomy: Taxonomy | None) -> None:
     """A corpus file that no config names. Plain text is there to be predicted: it needs no labels."""
-    data = DataConfig(train=section.path)
+    name = _split_of(Path(section.path))
+    data = DataConfig.read({name or "train": section.path})
     try:
         text = format_of(section.path) == "text"
     except DataError:
         text = False
     if text:
         section.found.append("plain text: no labels, so for prediction only")
-    _check_data(section, data, TaskConfig(), None if text else taxonomy, None, need_labels=not text)
+    known = None if text else taxonomy
+    _check_data(section, data, TaskConfig(), known, None, need_labels=not text, alone=name or "file")
+
+
+def _split_of(path: Path) -> Literal["train", "dev", "test"] | None:
+    """Which split a file is by its name; None: it does not say."""
+    found = re.search(r"(?<![a-z])(train|dev|valid|test)", path.name.partition(".")[0].lower())
+    names: dict[str, Literal["train", "dev", "test"]] = {"train": "train", "test": "test"}
+    return names.get(found[1], "dev") if found else None
 
 
 def _check_config(path: Path, section: Section, reporter: Reporter) -> None:
@@ -259,13 +269,21 @@ def _check_data(
     reading: InputConfig | None,
     *,
     need_labels: bool = True,
+    alone: str | None = None,
 ) -> None:
+    """Count and check documents.
+
+    Args:
+        alone: what to call them, if they are of a single file that no config names.
+    """
     if not any(data.files(split) for split in ("train", "dev", "test")):
         return
     length, limit = _length(reading) if reading is not None else (None, None)
     statistics = check_corpus(data, task, taxonomy, length=length, limit=limit, need_labels=need_labels)
-    if reading is None:  # a file by itself: nothing is split off it
-        statistics = replace(statistics, dev_fraction=None)
+    if alone is not None:  # nothing is split off it
+        only = next(iter(statistics.splits.values()), None)
+        splits = {} if only is None else {alone: replace(only, name=alone)}
+        statistics = replace(statistics, dev_fraction=None, splits=splits)
     section.statistics = statistics
     section.found += [line for line in statistics.lines() if not line.startswith("note: ")]
     section.warnings += statistics.warnings()

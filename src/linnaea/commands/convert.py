@@ -25,18 +25,24 @@ _PATHS = (
 
 
 def convert_config(
-    path: Path, *, output: Path | None = None, as_json: bool = False, reporter: Reporter | None = None
+    path: Path,
+    *,
+    output: Path | None = None,
+    overwrite: bool = False,
+    as_json: bool = False,
+    reporter: Reporter | None = None,
 ) -> str:
     """The native config as JSON text, checked; and into ``output``, if given.
 
     Args:
         output: a file to write; paths in it that lie below its folder are then relative to it.
+        overwrite: replace a file that is there.
         as_json: give the config together with the table and the warnings, as one JSON object; else the reporter
             hears these.
 
     Raises:
         ConfigError: not a config of NeuralClassifier, or one that means nothing here.
-        UsageError: ``output`` is the old file itself.
+        UsageError: ``output`` is the old file itself, or there already.
     """
     value = read_config(path)
     if not is_old(value):
@@ -44,6 +50,9 @@ def convert_config(
         raise ConfigError("is no config of NeuralClassifier", where=str(path), hint=hint)
     if output is not None and output.resolve() == path.resolve():
         raise UsageError("would overwrite the old config", where=str(output), hint="name another file")
+    if output is not None and output.exists() and not overwrite:
+        hint = "give --overwrite to replace it, or another --output"
+        raise UsageError("exists already", where=str(output), hint=hint)
     Config.load(path)  # refuses what a training would refuse
     conversion = convert(value, path.resolve().parent)
     native = conversion.config

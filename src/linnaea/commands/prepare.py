@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from linnaea.corpus.sources.writer import SPLITS, TAXONOMY, Writer
-from linnaea.errors import LinnaeaError, RunError, UsageError
+from linnaea.errors import DataError, LinnaeaError, RunError, UsageError
 from linnaea.files import atomic_folder, sync_folder
 from linnaea.reporter import Reporter
 
@@ -48,6 +48,8 @@ def prepare(
         RunError: the place cannot be written.
     """
     output = Path("data") / source if output is None else output
+    if not folder.exists():
+        raise DataError("no such folder", where=str(folder))
     _refuse(output, overwrite)
     with _whole(output) as building:
         with Writer(building, reporter) as writer:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from linnaea.commands.convert import tell_conversion
-from linnaea.config.config import Config
+from linnaea.config.config import Config, in_file
 from linnaea.config.neuralclassifier import Conversion
+from linnaea.config.percategory import EXECUTORS, PerCategoryStrategyConfig
 from linnaea.config.registry import metrics as further
 from linnaea.corpus.policy import ErrorPolicy
+from linnaea.decision.decider import Decider
 from linnaea.decision.predictions import Decisions, Predictions
 from linnaea.decision.thresholds import fit_decider
-from linnaea.errors import ConfigError, LinnaeaError
+from linnaea.errors import ConfigError, LinnaeaError, UsageError, suggest
 from linnaea.files import RunFolder, atomic, read_json, write_json
 from linnaea.model.folder import load, save
 from linnaea.model.model import Model, answers
@@ -62,6 +64,7 @@ def train(
     train: Iterable[Any] | None = None,
     dev: Iterable[Any] | None = None,
     test: Iterable[Any] | None = None,
+    executor: str | None = None,
     reporter: Reporter | None = None,
 ) -> Result:
     """Train as the config says, evaluate on test (dev where there is none), write the run folder.
@@ -69,6 +72,7 @@ def train(
     Args:
         config: a config file, its content, or a ``Config``.
         settings: ``a.b=value`` each, as ``--set``.
+        executor: in place of the config's ``training.strategy.executor``.
         taxonomy, train, dev, test: documents (and taxonomy) from Python instead of the config's files: ``Document`` s,
             dictionaries, a pandas or an Arrow table.
 
@@ -77,9 +81,12 @@ def train(
     """
     reporter = reporter or Silent()
     conversions: list[Conversion] = []
+    file = Path(config) if isinstance(config, (str, Path)) else None
     config = _config(config, settings, conversions)
+    if executor is not None:
+        config = _executed_by(executor, config)
     if train is None and not config.data.files("train"):
-        raise ConfigError("names no training documents", where="data.train")
+        raise in_file(file, ConfigError("names no training documents", where="data.train"))
     documents = None if train is None else (taxonomy, train, dev, test)
     if _helps(config):
         # The first process answers for the folder, the messages and the results; the others only compute.
@@ -90,7 +97,10 @@ def train(
     for conversion in conversions:
         tell_conversion(conversion, reporter)
     with RunFolder.open(Path(config.run.dir), resume=resume, overwrite=overwrite) as run:
-        return _train(config, documents, run, resume, reporter)
+        try:
+            return _train(config, documents, run, resume, reporter)
+        except ConfigError as error:  # some problems of a config show only where its parts are built
+            raise in_file(file, error) from error.__cause__
 
 
 def _train(
@@ -125,15 +135,22 @@ def fit(
     resume: bool = False,
     reporter: Reporter | None = None,
     strategy: Strategy | None = None,
+    settle: Callable[[Decider], Decider] | None = None,
 ) -> Result:
-    """From an encoded corpus to a finished run folder."""
+    """From an encoded corpus to a finished run folder.
+
+    Args:
+        settle: has the last word about thresholds (a model that grew keeps most of its own).
+    """
     reporter = reporter or Silent()
     fitted = (strategy or build_strategy(config)).fit(corpus, run, resume=resume, reporter=reporter)
     if not fitted.main_process:
         return Result(run, {}, main_process=False)
     decider = fit_decider(
-        config.decision, config.task, fitted.tuning, fitted.tuning_gold, fitted.support_C, corpus.taxonomy
-    )
+        config.decision, config.task, fitted.tuning, fitted.tuning_gold, fitted.support_C, corpus.taxonomy,
+        fitted.found_C,
+    )  # fmt: skip
+    decider = decider if settle is None else settle(decider)
     model = Model(
         corpus.taxonomy,
         corpus.featurizer,
@@ -177,10 +194,30 @@ def _config(
     return Config.load(config, settings, converted=conversions.append)
 
 
+def _executed_by(name: str, config: Config) -> Config:
+    """``config`` with another executor of the strategy per_category.
+
+    Raises:
+        UsageError: it has another strategy, or there is no such executor.
+    """
+    strategy = config.training.strategy
+    if not isinstance(strategy, PerCategoryStrategyConfig):
+        raise UsageError(
+            f"acts only under the strategy 'per_category', not under {strategy.type!r}",
+            where="--executor", hint="leave it out",
+        )  # fmt: skip
+    if name not in EXECUTORS:
+        known = suggest(name, EXECUTORS) or f"known: {', '.join(EXECUTORS)}"
+        raise UsageError(f"there is no executor {name!r}", where="--executor", hint=known)
+    workers = strategy.workers if name in ("auto", "local") else None
+    changed = strategy.model_copy(update={"executor": name, "workers": workers})
+    return config.model_copy(update={"training": config.training.model_copy(update={"strategy": changed})})
+
+
 def _finished(run: RunFolder, config: Config, reporter: Reporter) -> Result | None:
     """The result of a run that is finished already; a run of another config is refused."""
-    before = read_json(run.config)
-    now = json.loads(json.dumps(config.dump()))
+    before = _decisive(read_json(run.config))
+    now = _decisive(json.loads(json.dumps(config.dump())))
     if before != now:
         changed = ", ".join(sorted(k for k in {*before, *now} if before.get(k) != now.get(k)))
         raise ConfigError(
@@ -192,6 +229,15 @@ def _finished(run: RunFolder, config: Config, reporter: Reporter) -> Result | No
         reporter.note(f"{run.path}: this run is finished")
         return Result(run, read_json(run.metrics))
     return None
+
+
+def _decisive(value: dict[str, Any]) -> dict[str, Any]:
+    """A config without what only says who does the work: another executor may go on with a run."""
+    strategy = value.get("training", {}).get("strategy", {})
+    if isinstance(strategy, dict):
+        for key in ("executor", "workers"):
+            strategy.pop(key, None)
+    return value
 
 
 def _tell_corpus(corpus: Corpus, policy: ErrorPolicy, reporter: Reporter) -> None:

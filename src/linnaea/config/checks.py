@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from linnaea.config import percategory
+from linnaea.config.embedders import TableConfig
 from linnaea.config.encoders_pretrained import OwnEmbedding, PretrainedConfig
 from linnaea.config.objective import BCEConfig, SoftmaxConfig
 from linnaea.config.outcome import TunedConfig
-from linnaea.config.part import Part
+from linnaea.config.part import Part, Span
 from linnaea.config.task import InputConfig, NgramConfig, PretrainedTokenizerConfig, idle_inputs
 from linnaea.config.vectors import idle_keys, with_vectors
 from linnaea.errors import ConfigError
@@ -22,11 +24,13 @@ def resolve(config: Config) -> Config:
     Raises:
         ConfigError: two parts do not go together, or a key does nothing beside the others.
     """
+    config = percategory.resolve(config)
     if config.training.strategy.network:
         config = _with_loss(config)
         config = _with_own_tokenizer(_with_own_embedding(config))
         _check_objective(config)
         config = with_vectors(config)
+        _check_spans(config)
     else:
         _check_idle(config)
         config = config.model_copy(update={"input": _linear_input(config.input)})
@@ -63,7 +67,8 @@ def _given_key(where: str, value: object) -> str:
 def _with_loss(config: Config) -> Config:
     if config.objective.loss is not None:
         return config
-    loss = SoftmaxConfig() if config.task.type == "multiclass" else BCEConfig()
+    alone = isinstance(config.training.strategy, percategory.PerCategoryStrategyConfig)
+    loss = SoftmaxConfig() if config.task.type == "multiclass" and not alone else BCEConfig()
     return config.model_copy(update={"objective": config.objective.model_copy(update={"loss": loss})})
 
 
@@ -79,9 +84,33 @@ def _check_objective(config: Config) -> None:
             "needs a taxonomy with edges", where="objective.recursive_penalty", hint="set task.taxonomy"
         )
     stopping = config.training.early_stopping
-    if stopping is not None and stopping.metric == "f1" and task.type != "binary":
+    alone = isinstance(config.training.strategy, percategory.PerCategoryStrategyConfig)
+    if stopping is not None and stopping.metric == "f1" and task.type != "binary" and not alone:
         hint = "did you mean 'micro_f1'?"
         raise ConfigError('"f1" is for binary tasks', where="training.early_stopping.metric", hint=hint)
+
+
+def _check_spans(config: Config) -> None:
+    """Refuse windows and counts beyond the longest text that can come, or the longest token of the spelling."""
+    read, embedder = config.input, config.model.embedder
+    key = "max_characters" if "char" in read.features else "max_tokens"
+    limit = getattr(read, key)
+    if limit is not None:
+        for where, part in (("model.embedder", embedder), ("model.encoder", config.model.encoder)):
+            _check_span(where, part.spans, limit, f"input.{key}")
+    if "spelling" in read.features and isinstance(embedder, TableConfig):
+        most, place = read.spelling.max_characters, "input.spelling.max_characters"
+        _check_span("model.embedder.spelling", embedder.spelling.spans, most, place, "tokens")
+
+
+def _check_span(where: str, spans: dict[str, Span], limit: int, place: str, whose: str = "texts") -> None:
+    for key, (size, what, per) in spans.items():
+        least = (size - 1) * per + 1
+        if least > limit:
+            leaves = f", which leave {-(-limit // per)}" if per > 1 else ""
+            problem = f"{size} {what} for {whose} of up to {limit} ({place}){leaves}"
+            hint = f"set it to {-(-limit // per)} or less, or {place} to {least} or more"
+            raise ConfigError(problem, where=f"{where}.{key}", hint=hint)
 
 
 def _with_own_embedding(config: Config) -> Config:
@@ -185,6 +214,8 @@ def without_idle(value: dict[str, Any], config: Config) -> dict[str, Any]:
         value["input"].pop("vocabulary", None)
     if config.training.strategy.network and config.model.encoder.embeds:
         del value["model"]["embedder"]
+    for key in getattr(config.training.strategy, "idle", ()):
+        value["training"]["strategy"].pop(key, None)
     for key in getattr(config.model.encoder, "idle", ()):
         value.get("model", {}).get("encoder", {}).pop(key, None)
     for key in ("ngram", "char_ngram"):

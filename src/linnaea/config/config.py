@@ -73,7 +73,10 @@ class Config(Part):
         try:
             return cls.build(value, folder)
         except ConfigError as error:
-            raise _in_file(path, conversion.translated(error) if conversion else error) from None
+            told = _as_set(error, settings, conversion)
+            if told is None:
+                told = _in_file(path, conversion.translated(error) if conversion else error)
+            raise told from None
 
     @classmethod
     def build_with(
@@ -84,11 +87,16 @@ class Config(Part):
         converted: Callable[[Conversion], None] | None = None,
     ) -> Config:
         """A config given as a dictionary, with ``--set`` settings; paths are from the current folder."""
-        value = _heard(convert(value), converted) if is_old(value) else copy.deepcopy(value)
+        conversion = convert(value) if is_old(value) else None
+        value = _heard(conversion, converted) if conversion else copy.deepcopy(value)
         anchor(value, Path.cwd())
         for setting in settings:
             apply(value, setting)
-        return cls.build(value, Path.cwd())
+        try:
+            return cls.build(value, Path.cwd())
+        except ConfigError as error:
+            told = _as_set(error, settings, conversion)
+            raise told or (conversion.translated(error) if conversion else error) from None
 
     @classmethod
     def build(cls, value: dict[str, Any], folder: Path | None = None) -> Config:
@@ -123,6 +131,27 @@ def _heard(conversion: Conversion, converted: Callable[[Conversion], None] | Non
     return copy.deepcopy(conversion.config)
 
 
+def _as_set(error: ConfigError, settings: Sequence[str], conversion: Conversion | None) -> ConfigError | None:
+    """``error`` with ``--set`` as its place, if its key was set that way; None: it was not."""
+    where, hint, unknown = error.where or "", error.hint, error.message == "unknown key"
+    for key in (setting.partition("=")[0] for setting in settings):
+        below = where.startswith(key) and where[len(key) : len(key) + 1] in ("", ".", "[", " ")
+        # An unknown part is told without the key that was set in it: "train" of "train.num_epochs".
+        if not below and not (unknown and key.startswith(f"{where}.")):
+            continue
+        if conversion is not None and unknown:
+            native = [row.became.partition(" =")[0] for row in conversion.rows if row.key == key]
+            where, hint = key, "--set takes native keys" + (f": {native[0]}" if native else "")
+        return ConfigError(error.message, where=f"--set {where}", hint=hint)
+    return None
+
+
+def in_file(path: Path | None, error: ConfigError) -> ConfigError:
+    """``error`` with the config file before its dotted path, if it came from a file and has such a path."""
+    key = (error.where or "").partition(".")[0]
+    return error if path is None or key not in Config.model_fields else _in_file(path, error)
+
+
 def _in_file(path: Path, error: ConfigError) -> ConfigError:
     where = f"{path}: {error.where}" if error.where else str(path)
     return ConfigError(error.message, where=where, hint=error.hint)
@@ -149,4 +178,4 @@ def _plain(value: Any) -> Any:
     }
 
 
-__all__ = ["Config", "dotted", "load_plugin", "schema"]
+__all__ = ["Config", "dotted", "in_file", "load_plugin", "schema"]

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from linnaea.config.encoders import ODD, Activation, Positive
-from linnaea.config.part import Choice, Nested, Part
+from linnaea.config.part import Choice, Nested, Part, Span
 from linnaea.config.registry import OneOf, embedders, initializers, positions
 from linnaea.errors import ConfigError
 
@@ -93,6 +93,11 @@ class SpellingConfig(Part):
         """Of the composed vectors."""
         return self.filters * len(self.kernel_sizes)
 
+    @property
+    def spans(self) -> dict[str, Span]:
+        """The sizes, by key, that the longest token must reach."""
+        return {"kernel_sizes": Span(max(self.kernel_sizes), "characters at a time")}
+
 
 class EmbedderConfig(Choice):
     """Base of all embedders' settings. ``serves``: what encoders above it may read."""
@@ -129,7 +134,7 @@ class TableConfig(EmbedderConfig):
     position: Annotated[PositionConfig, OneOf(positions)] | None = Field(
         None,
         description="added to the vectors of a sequence; null: none. Unless given it is sinusoid under "
-        "encoders that do not know the order of tokens by themselves (transformer)",
+        "encoders that do not know the order of tokens by themselves (transformer, star_transformer)",
     )
     spelling: SpellingConfig = Field(
         SpellingConfig(),
@@ -173,6 +178,10 @@ class RegionConfig(TableConfig):
     @property
     def row_width(self) -> int:
         return self.dimension * (1 + self.region_size)
+
+    @property
+    def spans(self) -> dict[str, Span]:
+        return {"region_size": Span(self.region_size)}
 
     @model_validator(mode="after")
     def _fits(self) -> RegionConfig:

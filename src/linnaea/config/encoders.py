@@ -6,12 +6,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from linnaea.config.part import Choice
+from linnaea.config.part import Choice, Span
 from linnaea.config.registry import encoders
 
 Positive = Annotated[int, Field(ge=1)]
 ODD: dict[str, JsonValue] = {"not": {"multipleOf": 2}}
 """What a JSON Schema says of an odd number."""
+KEPT = "values a filter"
 Activation = Literal["relu", "tanh", "gelu", "elu", "leaky_relu", "identity"]
 
 
@@ -21,7 +22,8 @@ class EncoderConfig(Choice):
     Class facts: ``reads`` says what the encoder consumes ("sequence": embedded tokens in order; "bags": one
     mean vector a document), ``gives_states`` whether it offers token states to a head, ``orderless`` that it
     knows the order of tokens through their position embeddings only (or needs them to know it well), ``embeds``
-    that it reads ids itself, so that no embedder stands before it.
+    that it reads ids itself, so that no embedder stands before it, ``inheritable`` that it has parameters which a
+    category's network can take over from its parent's.
     """
 
     reads: ClassVar[Literal["sequence", "bags"]] = "sequence"
@@ -29,6 +31,7 @@ class EncoderConfig(Choice):
     orderless: ClassVar[bool] = False
     embeds: ClassVar[bool] = False
     embedder: ClassVar[str | None] = None
+    inheritable: ClassVar[bool] = True
 
 
 @encoders.declare("textcnn")
@@ -47,12 +50,17 @@ class TextCNNConfig(EncoderConfig):
     )
     activation: Activation = Field("relu", description="of the responses")
 
+    @property
+    def spans(self) -> dict[str, Span]:
+        return {"kernel_sizes": Span(max(self.kernel_sizes)), "top_k": Span(self.top_k, KEPT)}
+
 
 @encoders.declare("fasttext")
 class FastTextConfig(EncoderConfig):
     """The mean of the vectors of all features: tokens, n-grams, keywords, topics (Joulin 2016)."""
 
     reads: ClassVar[Literal["sequence", "bags"]] = "bags"
+    inheritable: ClassVar[bool] = False
 
 
 @encoders.declare("region")
@@ -60,5 +68,6 @@ class RegionEncoderConfig(EncoderConfig):
     """The sum of the region vectors of a text; the embedder is region unless another is given (Qiao 2018)."""
 
     embedder: ClassVar[str | None] = "region"
+    inheritable: ClassVar[bool] = False
 
     merge: Literal["sum", "mean"] = Field("sum", description="of the vectors of all tokens")

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from linnaea.config.embedders import Rate
 from linnaea.config.encoders import ODD, Activation, EncoderConfig, Positive
-from linnaea.config.part import Nested
+from linnaea.config.part import Nested, Span
 from linnaea.config.registry import encoders
 from linnaea.errors import ConfigError
 
@@ -41,6 +41,10 @@ class AttentiveConvNetConfig(EncoderConfig):
             message = f"must be odd, received {self.window}"
             raise Nested(ConfigError(message, where="window", hint=hint))
         return self
+
+    @property
+    def spans(self) -> dict[str, Span]:
+        return {"window": Span(self.window)}
 
 
 @encoders.declare("transformer")

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from linnaea.config.encoders import ODD, Activation, EncoderConfig, Positive
-from linnaea.config.part import Nested
+from linnaea.config.encoders import KEPT, ODD, Activation, EncoderConfig, Positive
+from linnaea.config.part import Nested, Span
 from linnaea.config.registry import encoders
 from linnaea.errors import ConfigError
 
@@ -37,6 +37,10 @@ class DPCNNConfig(EncoderConfig):
                 raise Nested(ConfigError(f"must be odd, received {size}", where=key, hint=hint))
         return self
 
+    @property
+    def spans(self) -> dict[str, Span]:
+        return {"region_size": Span(self.region_size), "kernel_size": Span(self.kernel_size)}
+
 
 @encoders.declare("vdcnn")
 class VDCNNConfig(EncoderConfig):
@@ -62,3 +66,7 @@ class VDCNNConfig(EncoderConfig):
     hidden: Positive = Field(
         2048, description="of each of two layers at the end, and so of the document vector"
     )
+
+    @property
+    def spans(self) -> dict[str, Span]:
+        return {"top_k": Span(self.top_k, KEPT, per=8)}  # time is halved three times

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from linnaea.config.embedders import Rate
 from linnaea.config.encoders import EncoderConfig, Positive, TextCNNConfig
-from linnaea.config.part import Nested
+from linnaea.config.part import Nested, Span
 from linnaea.config.registry import encoders
 from linnaea.errors import ConfigError
 
@@ -90,3 +90,20 @@ class DRNNConfig(EncoderConfig):
     bidirectional: bool = Field(False, description="a second network over the window to the right")
     dropout: Rate = Field(0.1, description="on the state, after each step of the window")
     output: Positive | None = Field(None, description="size of the layer after the states; null: hidden")
+
+    @property
+    def spans(self) -> dict[str, Span]:
+        return {"window": Span(self.window)}
+
+
+@encoders.declare("gru_attention")
+class GRUAttentionConfig(EncoderConfig):
+    """Recurrent layers read as attention, maximum and mean side by side: the network of HTrans (Banerjee 2019)."""
+
+    gives_states: ClassVar[bool] = True
+
+    hidden: Positive = Field(96, description="size of a state, per direction")
+    dropout: Rate = Field(0.4, description="on the states")
+    attention: Positive | None = Field(
+        None, description="dimension in which attention compares states; null: twice hidden"
+    )

@@ -179,9 +179,12 @@ def model_name(old: Old) -> str:
         raise ConfigError(problem, where="model_name", hint="the other ten models are")
     if name not in MODELS:
         known = "one of " + ", ".join(MODELS)
-        message = f"there is no model {name!r}" if name else "this key is missing"
+        if not name:
+            near = next((key for key in old.value if suggest(str(key), ["model_name"])), None)
+            hint = f"did you mean 'model_name' by {near!r}?" if near and near != "model_name" else known
+            raise ConfigError("this key is missing", where="model_name", hint=hint)
         raise ConfigError(
-            message, where="model_name", hint=(suggest(name, MODELS) if name else None) or known
+            f"there is no model {name!r}", where="model_name", hint=suggest(name, MODELS) or known
         )
     return name
 

@@ -74,7 +74,10 @@ def _lengths(old: Old, features: list[str], part: dict[str, Any]) -> None:
             part[target] = old.take(key, default, f"input.{target}")
         else:
             old.became(key, note=f"acts with the feature {feature} only")
-    old.became("feature.max_char_len_per_token", note="no model read it")
+    key = "feature.max_char_len_per_token"
+    old.became(key, note="no model read it")
+    if old.has(key):
+        old.warn(key, "is not kept: no model read the characters of a token, there or here")
 
 
 def _ngrams(old: Old, features: list[str], part: dict[str, Any]) -> None:
@@ -85,6 +88,8 @@ def _ngrams(old: Old, features: list[str], part: dict[str, Any]) -> None:
         old.became(key, f"input.ngram.n = {n}", "a dictionary, as there: buckets = 0")
         old.became(counted, f"input.ngram.min_count = {part['ngram']['min_count']}")
         old.became(limited, note="not limited: min_count is the limit")
+        if old.has(limited):
+            old.warn(limited, "is not kept: n-grams are limited by input.ngram.min_count alone")
         return
     old.became(key, note="none" if n < 2 else "acts with FastText only")
     for key in (counted, limited):

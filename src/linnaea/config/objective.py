@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from linnaea.config.part import Choice, Part
+from linnaea.config.part import Choice, Part, shown
 from linnaea.config.registry import OneOf, losses
+
+FROM = re.compile(r"from \S.*")
+FromRun = Annotated[str, Field(pattern=f"^{FROM.pattern}$")]
+"""``"from RUN"``: a run folder, from the current folder."""
 
 
 class LossConfig(Choice):
@@ -52,11 +57,20 @@ class ObjectiveConfig(Part):
     loss: Annotated[LossConfig, OneOf(losses)] | None = Field(
         None, description="default: bce; softmax for multiclass"
     )
-    class_weights: dict[str, Annotated[float, Field(gt=0)]] | Literal["balanced"] | None = Field(
+    class_weights: dict[str, Annotated[float, Field(gt=0)]] | FromRun | Literal["balanced"] | None = Field(
         None,
         description="weight of a category's positives, by id; "
-        "balanced: negatives / positives of train, within 1/100 and 100",
+        "balanced: negatives / positives of train, within 1/100 and 100; "
+        "from RUN: those that a per_category run with search weights found best",
     )
     recursive_penalty: float = Field(
         0.0, ge=0, description="on the head's rows along the taxonomy's edges (Gopal & Yang 2013)"
     )
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        """One message for all words that are neither."""
+        if isinstance(value, str) and value != "balanced" and not FROM.fullmatch(value):
+            raise ValueError(f"must be an object, 'balanced' or 'from RUN', not {shown(value)}")
+        return value

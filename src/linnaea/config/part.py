@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -44,6 +44,25 @@ class Choice(Part):
     def type(self) -> str:
         """The name under which this choice is registered."""
         return type(self).type_name
+
+    @property
+    def spans(self) -> dict[str, Span]:
+        """Of an encoder or embedder: the sizes, by key, that the longest text must reach."""
+        return {}
+
+
+class Span(NamedTuple):
+    """A size that no text (or token, of the spelling) may fall short of at its longest.
+
+    Attributes:
+        size: positions that are seen, or values that are kept, at a time.
+        what: of these, for the message.
+        per: so many positions of the text make one of what is counted.
+    """
+
+    size: int
+    what: str = "positions at a time"
+    per: int = 1
 
 
 class Nested(ValueError):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from linnaea.config.part import shown
+from linnaea.config.registry import Registry, failure
 from linnaea.errors import ConfigError, suggest
 
 # Keys that hold paths.
@@ -22,7 +23,6 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("data", "dev"),
     ("data", "test"),
     ("model", "embedder", "pretrained"),
-    ("model", "embedder", "keyword_pretrained"),
     ("model", "embedder", "keyword_pretrained"),
     ("model", "encoder", "path"),
     ("input", "tokenizer", "path"),
@@ -168,12 +168,20 @@ def load_plugin(name: str, folder: Path | None = None) -> None:
         else:
             if folder is not None and str(folder) not in sys.path:
                 sys.path.append(str(folder))
+            known, before = name in sys.modules, Registry.registrations
             importlib.import_module(name)
+            if not known:
+                _check_registers(before)
     except ConfigError as error:
         raise ConfigError(error.message, where=error.where or place, hint=error.hint) from None
     except (Exception, SystemExit) as error:
-        problem = f"cannot be imported: {type(error).__name__}: {error}"
-        raise ConfigError(problem, where=place) from error
+        raise ConfigError(f"cannot be imported: {failure(error)}", where=place) from error
+
+
+def _check_registers(before: int) -> None:
+    if Registry.registrations == before:
+        hint = "a class with @encoders.register(...) or the like, see docs/extend.md"
+        raise ConfigError("registers no part", hint=hint)
 
 
 def _load_file(path: Path, place: str) -> None:
@@ -194,8 +202,10 @@ def _load_file(path: Path, place: str) -> None:
         raise ConfigError("is no Python file", where=place)
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module] = loaded
+    before = Registry.registrations
     try:
         spec.loader.exec_module(loaded)
+        _check_registers(before)
     except BaseException:
         del sys.modules[module]  # a half loaded plug-in must not pass for a loaded one
         raise

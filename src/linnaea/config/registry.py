@@ -10,9 +10,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
@@ -24,6 +26,9 @@ C = TypeVar("C", bound=type[Choice])
 M = TypeVar("M")
 Module = TypeVar("Module")
 
+PLUGIN_FILES: dict[str, str] = {}
+"""The files of plug-ins that were imported, and the kind of part that each registered last ("encoder")."""
+
 
 class Registry(Generic[Module]):
     """One kind of exchangeable part: encoders, embedders, heads, losses, tokenizers, optimizers, ...
@@ -33,6 +38,9 @@ class Registry(Generic[Module]):
         modules: the package whose import registers the built-in modules, loaded on first ``build``.
         plural: as it stands in messages and, after "linnaea.", as the group of entry points; None: with an s.
     """
+
+    registrations: ClassVar[int] = 0
+    """Counts what was declared or registered in any registry, the same name anew included."""
 
     def __init__(self, kind: str, modules: str | None = None, plural: str | None = None) -> None:
         self.kind = kind
@@ -56,6 +64,7 @@ class Registry(Generic[Module]):
                 raise ConfigError(f"the Config of the {self.kind} {name!r} is no {self._base().__name__}")
             config.type_name = name
             self._configs[name] = config
+            self._note(config)
             return config
 
         return add
@@ -71,9 +80,10 @@ class Registry(Generic[Module]):
             elif declared is None:
                 raise ConfigError(f"the {self.kind} {name!r} has no Config class inside")
             elif _package(declared) != _package(module):
-                raise ConfigError(f"two {self.plural} are called {name!r}")
+                raise self._taken(name)
             self._refuse_another(name, self._modules.get(name), module)
             self._modules[name] = module
+            self._note(module)
             return module
 
         return add
@@ -81,7 +91,19 @@ class Registry(Generic[Module]):
     def _refuse_another(self, name: str, old: Any, new: Any) -> None:
         # The same definition run again (a notebook cell, a mended plug-in) takes the old one's place.
         if old is not None and (old.__module__, old.__qualname__) != (new.__module__, new.__qualname__):
-            raise ConfigError(f"two {self.plural} are called {name!r}")
+            raise self._taken(name)
+
+    def _taken(self, name: str) -> ConfigError:
+        origin = self.origin(name)
+        whose = "one is built in" if origin is None else f"one is of {origin}"
+        problem = f"two {self.plural} are called {name!r}"
+        return ConfigError(problem, hint=f"{whose}: choose another name for yours")
+
+    def _note(self, part: Any) -> None:
+        Registry.registrations += 1
+        file = _file_of(part)
+        if file is not None and _package(part) != "linnaea":
+            PLUGIN_FILES[file] = self.kind
 
     def _base(self) -> type[Choice]:
         """What settings of this kind derive from, as those that came first do."""
@@ -111,8 +133,7 @@ class Registry(Generic[Module]):
         module = self._configs[name].__module__
         if module.partition(".")[0] == "linnaea":
             return None
-        file = getattr(sys.modules.get(module), "__file__", None)
-        return self._installed.get(name) or (str(file) if file else module)
+        return self._installed.get(name) or _file_of(self._configs[name]) or module
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -144,8 +165,7 @@ class Registry(Generic[Module]):
         except ConfigError as error:
             raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
         except (Exception, SystemExit) as error:
-            problem = f"{where} cannot be imported: {type(error).__name__}: {error}"
-            raise ConfigError(problem) from error
+            raise ConfigError(f"{where} cannot be imported: {failure(error)}") from error
         if entry.name not in self._configs:
             raise ConfigError(f"{where} registers no {self.kind} {entry.name!r}")
         self._installed[entry.name] = package
@@ -177,6 +197,33 @@ class Registry(Generic[Module]):
 
 def _package(module: Any) -> str:
     return str(module.__module__).partition(".")[0]
+
+
+def _file_of(part: Any) -> str | None:
+    file = getattr(sys.modules.get(part.__module__), "__file__", None)
+    return str(file) if file else None
+
+
+def failure(error: BaseException) -> str:
+    """What an import failed of, with the line of the plug-in (of the last file before the libraries) if there is one."""
+    text = f"{type(error).__name__}: {error}"
+    here = str(Path(__file__).resolve().parents[1])
+    frames = [
+        (frame.filename, frame.lineno)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<frozen", here)) and "importlib" not in Path(frame.filename).parts
+    ]
+    own = frames[-1] if frames else None
+    return text if own is None or isinstance(error, SyntaxError) else f"{text}, at {own[0]}:{own[1]}"
+
+
+def plugin_line(error: BaseException) -> tuple[str, int, str] | None:
+    """Where in a plug-in's own file ``error`` came about: file, line, kind of part; None: in none."""
+    found = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename in PLUGIN_FILES:
+            found = frame.filename, frame.lineno or 0, PLUGIN_FILES[frame.filename]
+    return found
 
 
 class OneOf:

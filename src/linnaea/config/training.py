@@ -11,7 +11,15 @@ from linnaea.config.registry import OneOf, optimizers, schedules, strategies
 from linnaea.errors import ConfigError
 
 Metric = Literal[
-    "loss", "micro_f1", "macro_f1", "both_f1", "hierarchical_f1", "samples_f1", "average_precision", "f1"
+    "loss",
+    "micro_f1",
+    "macro_f1",
+    "both_f1",
+    "hierarchical_f1",
+    "samples_f1",
+    "weighted_f1",
+    "average_precision",
+    "f1",
 ]
 
 

@@ -58,9 +58,10 @@ def _check_features(config: Config) -> None:
         if config.model.embedder.serves == ("sequence",):
             problem = f"{config.model.embedder.type!r} makes sequences, and {encoder.type!r} reads bags"
             raise ConfigError(problem, where="model.embedder", hint='use "lookup"')
-        for feature in ("char", "spelling"):
+        for feature, what in (("char", "a sequence"), ("spelling", "composes the tokens of a sequence")):
             if feature in features:
-                problem = f"the encoder {encoder.type!r} reads bags, not character sequences"
+                verb = "is " if feature == "char" else ""
+                problem = f"the encoder {encoder.type!r} reads bags: {feature} {verb}{what}"
                 raise ConfigError(problem, where="input.features", hint='use "char_ngram"')
         return
     idle = [f for f in features if f not in _SEQUENCES]

@@ -57,13 +57,13 @@ def _split(split: SplitStatistics, found: CorpusStatistics) -> str:
 def warnings(found: CorpusStatistics) -> list[str]:
     """What the user should look at, a line each."""
     result = []
-    counted = "" if found.counted is None else found.counted.name
-    if empty := found.categories(0, 0):
-        result.append(
-            f"{_categories(empty)} no document in {counted} and will never be predicted: {_list(empty)}"
-        )
-    if rare := found.categories(1, 4):
-        result.append(f"{_categories(rare)} fewer than 5 documents in {counted}: {_list(rare)}")
+    if found.counted is not None and found.counted.name == "train":  # of other splits nothing is learnt
+        if empty := found.categories(0, 0):
+            result.append(
+                f"{_categories(empty)} no document in train and will never be predicted: {_list(empty)}"
+            )
+        if rare := found.categories(1, 4):
+            result.append(f"{_categories(rare)} fewer than 5 documents in train: {_list(rare)}")
     if unseen := found.unseen():
         result.append(f"{_categories(unseen)} documents in dev or test but none in train: {_list(unseen)}")
     for shared in found.shared:

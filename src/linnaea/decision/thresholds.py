@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.config.outcome import Aim, DecisionConfig, FixedConfig
+from linnaea.config.outcome import Aim, DecisionConfig, TunedConfig
+from linnaea.config.percategory import StrategyThresholdConfig
 from linnaea.config.registry import thresholds
 from linnaea.config.task import TaskConfig
 from linnaea.decision.cuts import Cuts, Evidence, f1
@@ -48,6 +49,7 @@ def fit_decider(
     gold: Ragged | None,
     support_C: np.ndarray,
     taxonomy: Taxonomy,
+    found_C: np.ndarray | None = None,
 ) -> Decider:
     """The decider that a config asks for.
 
@@ -55,6 +57,7 @@ def fit_decider(
         dev: scores to tune on, of documents that the scorer did not learn from; None where nothing is tuned.
         gold: columns of each of these documents, closed as the task says.
         support_C: training documents of each category; 0: never decided.
+        found_C: thresholds that the strategy found, for the rule "strategy".
 
     Raises:
         ConfigError: the thresholds are to be tuned, and there are no scores.
@@ -63,15 +66,18 @@ def fit_decider(
     decoder = build_decoder(config.decoding, taxonomy)
     evidence = None
     if task.type == "multiclass":
-        thresholds_C = np.zeros(len(taxonomy))
+        thresholds_C = np.where(np.asarray(support_C) > 0, 0.0, np.inf)
     else:
-        if dev is not None and gold is not None and not isinstance(config.threshold, FixedConfig):
+        if dev is not None and gold is not None and isinstance(config.threshold, TunedConfig):
             if len(dev) != len(gold):
                 raise UsageError(f"scores of {len(dev)} documents cannot be tuned on labels of {len(gold)}")
             evidence = Evidence(prepared(dev, decoder, config.top_k), gold, support_C)
-        rule: ThresholdRule = thresholds.build(config.threshold)
-        thresholds_C = rule.find(evidence, len(taxonomy))
-    thresholds_C = decoder.thresholds(np.where(np.asarray(support_C) > 0, thresholds_C, np.inf))
+        if isinstance(config.threshold, StrategyThresholdConfig) and found_C is not None:
+            thresholds_C = found_C
+        else:
+            rule: ThresholdRule = thresholds.build(config.threshold)
+            thresholds_C = np.where(np.asarray(support_C) > 0, rule.find(evidence, len(taxonomy)), np.inf)
+    thresholds_C = decoder.thresholds(thresholds_C)
     return Decider(
         taxonomy,
         thresholds_C,
@@ -106,6 +112,14 @@ class Fixed(ThresholdRule):
 
     def find(self, evidence: Evidence | None, columns: int) -> np.ndarray:
         return np.full(columns, self.config.value)
+
+
+@thresholds.register("strategy")
+class Found(ThresholdRule):
+    """Those that the strategy found while it trained: ``fit_decider`` is given them."""
+
+    def find(self, evidence: Evidence | None, columns: int) -> np.ndarray:
+        raise UsageError("the strategy found no thresholds", where="decision.threshold")
 
 
 @thresholds.register("global")

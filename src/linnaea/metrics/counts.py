@@ -109,6 +109,10 @@ class Counts:
         """Over all decisions together, or over those of some columns."""
         return Rates.of(*(int(c[part].sum()) for c in (self.hits_C, self.chosen_C, self.gold_C)))
 
+    def weighted_f1(self) -> float:
+        """The mean of the categories' F1, each weighing as many documents as have it."""
+        return float(ratio((self.f1_C * self.gold_C).sum(), self.gold_C.sum()))
+
     def macro(self, part: slice = slice(None)) -> Macro:
         """Means over all categories, or over those of some columns."""
         precision, recall = float(self.precision_C[part].mean()), float(self.recall_C[part].mean())

@@ -139,7 +139,7 @@ def _violations(chosen: Ragged, taxonomy: Taxonomy, closure: Closure) -> np.ndar
 class _Watched:
     """The measures that training may ask for, each made when asked for."""
 
-    def __init__(self, predictions: Predictions, gold: Ragged, threshold: float | None) -> None:
+    def __init__(self, predictions: Predictions, gold: Ragged, threshold: float | np.ndarray | None) -> None:
         self.predictions, self.gold, self.threshold = predictions, gold, threshold
         self.taxonomy = predictions.taxonomy
 
@@ -162,6 +162,7 @@ MEASURES: dict[str, Callable[[_Watched], float]] = {
     "both_f1": lambda w: (w.counts.micro().f1 + w.counts.macro().f1) / 2,
     "hierarchical_f1": lambda w: hierarchical(w.chosen, w.gold, w.taxonomy).f1,
     "samples_f1": lambda w: w.counts.samples_f1(),
+    "weighted_f1": lambda w: w.counts.weighted_f1(),
     "average_precision": lambda w: macro_average_precision(w.predictions, w.gold),
     "f1": lambda w: w.counts.micro().f1,
 }
@@ -170,14 +171,14 @@ MEASURES: dict[str, Callable[[_Watched], float]] = {
 def training_metrics(
     predictions: Predictions,
     gold: Ragged,
-    threshold: float | None = 0.5,
+    threshold: float | np.ndarray | None = 0.5,
     *,
     names: Iterable[str] | None = None,
 ) -> dict[str, float]:
     """The numbers that early stopping and search go by.
 
     Args:
-        threshold: the same for all categories; None: the one best category of each document (multiclass).
+        threshold: the same for all categories, or ``[C]``; None: the one best category of each document (multiclass).
         names: which; None: all but ``average_precision`` (the macro mean), which sorts all scores. ``f1``, of
             the one category of a binary task, is among all only where there is one category.
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from linnaea.errors import ConfigError
 from linnaea.nn.batch import Batch
 from linnaea.taxonomy.taxonomy import Taxonomy
 
@@ -129,9 +130,24 @@ class Network(nn.Module):
         self.embedder, self.encoder, self.head = embedder, encoder, head
 
     def encoded(self, batch: Batch) -> Encoded:
-        """Document vectors and token states of ``batch``."""
+        """Document vectors and token states of ``batch``.
+
+        Raises:
+            ConfigError: the encoder, one of a plug-in, gives something else.
+        """
         source: Any = batch if self.embedder is None else self.embedder(batch)
-        return self.encoder(source)  # type: ignore[no-any-return]
+        encoded = self.encoder(source)
+        if not isinstance(encoded, Encoded):
+            raise self._wrong(f"gives a {type(encoded).__name__}, not an Encoded")
+        shape = (len(batch), self.encoder.output_dim)
+        if encoded.pooled_BD.shape != shape:
+            found = list(encoded.pooled_BD.shape)
+            raise self._wrong(f"gives pooled_BD of shape {found}, not [B, output_dim] = {list(shape)}")
+        return encoded
+
+    def _wrong(self, problem: str) -> ConfigError:
+        hint = "linnaea.testing.check_encoder tries an encoder on the rules"
+        return ConfigError(f"{type(self.encoder).__name__} {problem}", where="model.encoder", hint=hint)
 
     def forward(self, batch: Batch) -> HeadOutput:
         """Logits of ``batch``."""

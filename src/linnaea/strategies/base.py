@@ -57,6 +57,7 @@ class Fitted:
         tuning_gold: taxonomy columns of the same documents, closed.
         support_C: documents of each category that the scorer was fitted on.
         facts: for the model's card: parameters, seconds, best epoch, ...
+        found_C: thresholds that the strategy found itself, +inf: never; None: it looks for none.
         fitted_on_dev: dev was part of what the scorer was fitted on, so that scores on dev mean nothing.
         main_process: False in the helpers of a distributed run, which write nothing.
     """
@@ -68,6 +69,7 @@ class Fitted:
     facts: Mapping[str, Any] = field(default_factory=dict)
     main_process: bool = True
     fitted_on_dev: bool = False
+    found_C: np.ndarray | None = None
 
 
 class Strategy(Protocol):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from linnaea.config.config import Config
+from linnaea.config.percategory import PerCategoryStrategyConfig
 from linnaea.config.registry import strategies
 from linnaea.config.training import JointConfig, LinearConfig
 from linnaea.errors import ModelError, suggest
@@ -32,6 +33,14 @@ def linear(settings: LinearConfig, *, whole: Config) -> Strategy:
     return LinearStrategy(settings, whole)
 
 
+@strategies.register("per_category")
+def per_category(settings: PerCategoryStrategyConfig, *, whole: Config) -> Strategy:
+    """One network a category."""
+    from linnaea.strategies.percategory.strategy import PerCategoryStrategy
+
+    return PerCategoryStrategy(settings, whole)
+
+
 def build_strategy(config: Config) -> Strategy:
     """The strategy that ``config.training.strategy`` names."""
     return cast(Strategy, strategies.build(config.training.strategy, whole=config))
@@ -49,7 +58,7 @@ def load_scorer(
     """The scorer in a model folder.
 
     Args:
-        kind: "network" or "linear", as ``model.json`` says.
+        kind: "network", "categories" or "linear", as ``model.json`` says.
         device: where a network works: auto, cpu, cuda or mps. Linear models always use the CPU.
 
     Raises:
@@ -64,5 +73,9 @@ def load_scorer(
         from linnaea.strategies.network import NetworkScorer
 
         return NetworkScorer.load(folder, config, taxonomy, featurizer, device=device)
-    hint = suggest(kind, ("network", "linear")) or "a newer version may know it"
+    if kind == "categories":
+        from linnaea.strategies.percategory.networks import CategoryScorer
+
+        return CategoryScorer.load(folder, config, taxonomy, featurizer, device=device)
+    hint = suggest(kind, ("network", "categories", "linear")) or "a newer version may know it"
     raise ModelError(f"there is no scorer {kind!r}", where=str(folder / "model.json"), hint=hint)

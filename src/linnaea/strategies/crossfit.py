@@ -34,8 +34,10 @@ def join(splits: Sequence[Split]) -> Split:
 class _Joined:
     """Does what a ``Split`` does for loaders and scorers, with the rows of several."""
 
-    def __init__(self, splits: Sequence[Split], rows_N: np.ndarray | None = None) -> None:
-        self._splits = splits
+    def __init__(
+        self, splits: Sequence[Split], rows_N: np.ndarray | None = None, labels: Ragged | None = None
+    ) -> None:
+        self._splits, self._labels = splits, labels
         self._starts = np.cumsum([0, *(len(split) for split in splits)])
         self._rows_N = np.arange(self._starts[-1]) if rows_N is None else rows_N
 
@@ -49,6 +51,8 @@ class _Joined:
 
     @cached_property
     def labels(self) -> Ragged:
+        if self._labels is not None:
+            return self._labels
         every = [split.labels for split in self._splits if split.labels is not None]
         return Ragged.concatenate(every).take(self._rows_N)
 
@@ -64,7 +68,12 @@ class _Joined:
         return self._gather(rows_B, lambda split, rows: split.bag(feature, rows))
 
     def take(self, rows_B: np.ndarray) -> Split:
-        return cast("Split", _Joined(self._splits, self._rows_N[np.asarray(rows_B, dtype=np.int64)]))
+        rows = np.asarray(rows_B, dtype=np.int64)
+        labels = None if self._labels is None else self._labels.take(rows)
+        return cast("Split", _Joined(self._splits, self._rows_N[rows], labels))
+
+    def with_labels(self, labels: Ragged) -> Split:
+        return cast("Split", _Joined(self._splits, self._rows_N, labels))
 
     def _gather(self, rows_B: np.ndarray, read: Callable[[Split, np.ndarray], Ragged]) -> Ragged:
         rows = self._rows_N[np.asarray(rows_B, dtype=np.int64)]

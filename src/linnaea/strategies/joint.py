@@ -26,6 +26,7 @@ from linnaea.files import RunFolder
 from linnaea.ragged import Ragged
 from linnaea.reporter import Reporter, Silent
 from linnaea.strategies.base import Fitted, ScoreSheet
+from linnaea.strategies.classweights import with_weights
 from linnaea.strategies.crossfit import fold_numbers, join
 from linnaea.strategies.network import find_device
 from linnaea.strategies.trainer import Job, Trained, Trainer
@@ -41,7 +42,8 @@ class JointStrategy:
     """Fits a ``NetworkScorer``."""
 
     def __init__(self, settings: JointConfig, config: Config) -> None:
-        self.settings, self.config = settings, config
+        self.settings = settings
+        self.config, self.weights = with_weights(config)
         self._check_machine()
         threshold = config.decision.threshold
         self.tuned = threshold if isinstance(threshold, TunedConfig) else None
@@ -73,6 +75,8 @@ class JointStrategy:
             place, hint = "decision.threshold.on", 'use "cross", or give data.dev'
             raise ConfigError("there are no dev documents to tune on", where=place, hint=hint)
         fabric = connect(self.config.run, self.config.training)
+        if self.weights is not None:
+            self.weights.check(corpus.taxonomy)
         trainer = Trainer(self.config, corpus, fabric, reporter)
         main = bool(fabric.global_rank == 0)
         facts: dict[str, Any] = {"seed": self.config.run.seed}
@@ -93,7 +97,10 @@ class JointStrategy:
             "seconds": round(time.perf_counter() - began, 2),
             "device": fabric.device.type,
         }
-        return Fitted(trained.scorer, tuning, gold, trained.support_C, facts, main, fitted_on_dev=cross)
+        return Fitted(
+            trained.scorer, tuning, gold, trained.support_C, facts, main, fitted_on_dev=cross,
+            found_C=trained.found_C,
+        )  # fmt: skip
 
     def _listeners(self, run: RunFolder, reporter: Reporter) -> list[Listener]:
         return [*build_listeners(self.config.run, run), *_present(reporter.listener())]

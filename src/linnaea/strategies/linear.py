@@ -161,7 +161,7 @@ class LinearStrategy:
         features, sizes = self.config.input.features, corpus.featurizer.sizes
         counts = count_features(documents, features, sizes, np.arange(len(documents)))
         folds = self.tuned.folds if self.tuned is not None and not on_dev else 0
-        fitter = _Fitter(self.config, self.settings, corpus, (folds + 1) * counts.nnz, reporter)
+        fitter = Fitter(self.config, self.settings, corpus, (folds + 1) * counts.nnz, reporter)
         tuning = fitter.out_of_fold(documents, counts, folds) if folds else None
         scorer = fitter.fit(counts, documents.labels)
         gold = documents.labels if folds else None
@@ -185,7 +185,7 @@ class LinearStrategy:
         )
 
 
-class _Fitter:
+class Fitter:
     """Fits scorers on some of a corpus's documents.
 
     Args:

@@ -58,6 +58,11 @@ class Tensors:
             raise self.error(f"{name} is not finite")
         return tensor
 
+    @property
+    def names(self) -> list[str]:
+        """Of the tensors that nobody took yet."""
+        return sorted(self._left)
+
     def end(self) -> None:
         """Check that nothing is left over.
 
@@ -69,13 +74,22 @@ class Tensors:
 
 
 def read_tensors(path: Path) -> Tensors:
+    """Read a safetensors file, to take tensors out one by one.
+
+    Raises:
+        ModelError: missing, truncated or not of this format.
+    """
+    return Tensors(path, read_all(path))
+
+
+def read_all(path: Path) -> dict[str, np.ndarray]:
     """Read a safetensors file.
 
     Raises:
         ModelError: missing, truncated or not of this format.
     """
     try:
-        return Tensors(path, load_file(path))
+        return load_file(path)
     except FileNotFoundError:
         raise ModelError("no such file", where=str(path)) from None
     except (SafetensorError, OSError, ValueError, KeyError) as bad:

@@ -19,6 +19,7 @@ from torch import nn
 from linnaea.config.config import Config
 from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.config.outcome import FixedConfig
+from linnaea.config.percategory import StrategyThresholdConfig
 from linnaea.config.training import TrainingConfig
 from linnaea.errors import ConfigError
 from linnaea.metrics.evaluate import training_metrics
@@ -44,22 +45,54 @@ SAMPLE = 512  # documents whose features are counted to foresee the size of a ba
 
 
 @dataclass(frozen=True, eq=False)
+class Start:
+    """What a network begins with, besides fresh weights.
+
+    Attributes:
+        tensors: by their names in the network; the others stay fresh.
+        learning_rate: of these; None: the optimiser's.
+        frozen: the embedder stays as it is.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    learning_rate: float | None
+    frozen: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Job:
-    """One training: documents to learn from, documents to judge epochs by, where checkpoints go."""
+    """One training.
+
+    Attributes:
+        train, dev: documents to learn from, and to judge epochs by.
+        folder: for checkpoints; None: there are none.
+        class_weights: by category, in place of the config's.
+        prior_shift: added to all logits once trained, where train was a sample with another share of positives.
+        seed: of fresh weights; None: the run's.
+    """
 
     train: Split
     dev: Split | None
-    folder: Path
+    folder: Path | None
     training: TrainingConfig
+    start: Start | None = None
+    class_weights: Mapping[str, float] | None = None
+    prior_shift: float = 0.0
+    seed: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The network of the best epoch, as a scorer."""
+    """The network of the best epoch, as a scorer.
+
+    Attributes:
+        found_C: thresholds at which the weighted network decides at one half; None: there are no class weights.
+    """
 
     scorer: NetworkScorer
     history: History
     support_C: np.ndarray
+    found_C: np.ndarray | None = None
 
 
 class Trainer:
@@ -75,8 +108,11 @@ class Trainer:
             raise ConfigError("the documents to train on have no labels", where="data.train")
         config, train = self.config, job.train
         support_C = job.train.labels.counts(len(self.taxonomy))
-        network = self._network(train, support_C)
-        objective = Objective(config.objective, self.taxonomy, support_C, len(train))
+        network = self.network(job, support_C)
+        weighted = config.objective
+        if job.class_weights is not None:
+            weighted = weighted.model_copy(update={"class_weights": dict(job.class_weights)})
+        objective = Objective(weighted, self.taxonomy, support_C, len(train))
         if objective.weights_C is not None and network.head.bias_C() is None:
             place = "objective.class_weights"
             raise ConfigError("this head has no bias from which weights could be taken back", where=place)
@@ -86,38 +122,56 @@ class Trainer:
             network,
             objective,
             Loader(train, scorer.features, scorer.reads, job.training, config.run.seed),
-            None if dev is None else self._measure(scorer, objective, dev),
+            None if dev is None else self._measure(scorer, objective, dev, job),
             job.training,
             config.run,
             job.folder,
             listeners=listeners,
             resume=resume,
             identity=self._identity(),
-            freeze_epochs=getattr(config.model.embedder, "freeze_epochs", 0),
-            learning_rates={f"encoder.{name}": r for name, r in network.encoder.learning_rates().items()},
+            freeze_epochs=self.freeze_epochs(job),
+            learning_rates=learning_rates(network, job.start),
             fabric=self.fabric,
         )
+        scorer.shift_C = None
         if objective.weights_C is not None:
             fold_class_weights(network, objective.weights_C)
-            scorer.shift_C = None
-        return Trained(scorer, history, support_C)
+        if job.prior_shift:
+            with torch.no_grad():
+                network.head.bias_C().add_(job.prior_shift)  # type: ignore[union-attr]
+        found_C = None
+        if objective.weights_C is not None:
+            found_C = np.where(support_C > 0, half_of_weighted(objective.weights_C), np.inf)
+        return Trained(scorer, history, support_C, found_C)
 
-    def _network(self, train: Split, support_C: np.ndarray) -> Network:
-        config = self.config
+    def network(self, job: Job, support_C: np.ndarray) -> Network:
+        """A network for a training, with the weights that it begins with."""
+        config, train = self.config, job.train
         loss = config.objective.loss
         assert loss is not None  # a resolved config has one
         folder, shape = self._transformer
         sizes = Sizes(dict(self.featurizer.sizes), self.taxonomy, support_C, len(train), shape)
-        torch.manual_seed(config.run.seed)
+        torch.manual_seed(config.run.seed if job.seed is None else job.seed)
         network = build_network(
             config.model, config.input.features, sizes, sparse=self._sparse(train), scores=loss.scores
         )
+        if job.start is not None:
+            network.load_state_dict(dict(job.start.tensors), strict=False)
+            if job.start.frozen and network.embedder is not None:
+                network.embedder.requires_grad_(False)
+            return network
         if folder is not None and isinstance(network.encoder, Pretrained):
             fill(network.encoder, folder)
             self._tell_cut(network.encoder, train)
         for vectors in self._vectors:
             network.embedder.fill(*vectors)  # type: ignore[union-attr, operator]
         return network
+
+    def freeze_epochs(self, job: Job) -> int:
+        """For so many epochs the embedder rests; one that is frozen for good is not thawed after them."""
+        if job.start is not None and job.start.frozen:
+            return 0
+        return int(getattr(self.config.model.embedder, "freeze_epochs", 0))
 
     @cached_property
     def _transformer(self) -> tuple[TransformerFolder | None, Mapping[str, Any] | None]:
@@ -152,19 +206,23 @@ class Trainer:
                 return True
         return False
 
-    def _measure(self, scorer: NetworkScorer, objective: Objective, dev: Split) -> Measure:
+    def _measure(self, scorer: NetworkScorer, objective: Objective, dev: Split, job: Job) -> Measure:
         """Dev loss and metrics of the network as it would be shipped, decided at the fixed threshold."""
         assert dev.labels is not None
         gold, config = dev.labels, self.config
         threshold = config.decision.threshold
-        at = threshold.value if isinstance(threshold, FixedConfig) else 0.5
+        at: float | np.ndarray = threshold.value if isinstance(threshold, FixedConfig) else 0.5
+        if isinstance(threshold, StrategyThresholdConfig) and objective.weights_C is not None:
+            at = half_of_weighted(objective.weights_C)
         stopping = config.training.early_stopping
         slow = [stopping.metric] if stopping is not None and stopping.metric == "average_precision" else []
 
         @torch.no_grad()
         def measure(network: nn.Module) -> Mapping[str, float]:
-            if objective.weights_C is not None:
-                scorer.shift_C = objective.weights_C.log()
+            if objective.weights_C is not None or job.prior_shift:
+                weights_C = objective.weights_C
+                shift_C = torch.zeros((), device=scorer.device) if weights_C is None else weights_C.log()
+                scorer.shift_C = shift_C - job.prior_shift
             sheet = ScoreSheet(len(dev), len(self.taxonomy), config.evaluation.keep)
             loss = torch.zeros((), dtype=torch.float32, device=scorer.device)
             for batch, output in scorer.outputs(dev):
@@ -208,3 +266,20 @@ class Trainer:
             "model": config.model.model_dump(mode="json"),
             "objective": config.objective.model_dump(mode="json"),
         }
+
+
+def half_of_weighted(weights_C: torch.Tensor) -> np.ndarray:
+    """``[C]``: the scores, weights taken out, at which the weighted network gives one half."""
+    found: np.ndarray = 1 / (1 + weights_C.double().cpu().numpy())
+    return found
+
+
+def learning_rates(network: Network, start: Start | None) -> dict[str, float]:
+    """Full learning rates of parts of the network, by the start of parameters' names."""
+    rates: dict[str, float] = {}
+    if start is not None and start.learning_rate is not None:
+        for part in ("embedder", "encoder"):
+            if any(p.requires_grad for p in getattr(network, part).parameters()):
+                rates[part] = start.learning_rate
+    own = {f"encoder.{name}": rate for name, rate in network.encoder.learning_rates().items()}
+    return rates if start is not None else own

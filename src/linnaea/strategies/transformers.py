@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 
 from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.errors import DataError, ModelError
@@ -37,7 +38,34 @@ def check_transformer(config: PretrainedConfig) -> None:
     shape = shape_of(folder, Pieces.read(folder.path / TOKENIZER))
     nobody = Taxonomy.build(["any"], ["any"], [[]])
     with torch.device("meta"):
-        Pretrained(config, sizes=Sizes({}, nobody, np.zeros(1, dtype=np.int64), 0, shape))
+        encoder = Pretrained(config, sizes=Sizes({}, nobody, np.zeros(1, dtype=np.int64), 0, shape))
+    _check_shapes(encoder, folder)
+
+
+def _check_shapes(encoder: Pretrained, folder: TransformerFolder) -> None:
+    """Whether the weights have the shapes that config.json asks for, by the headers of their files.
+
+    Raises:
+        DataError: one has another.
+    """
+    asked = {name: list(tensor.shape) for name, tensor in encoder.transformer.state_dict().items()}
+    prefix = f"{encoder.transformer.base_model_prefix}."
+    single = folder.path / "model.safetensors"
+    for file in [single] if single.is_file() else sorted(folder.path.glob("model-*.safetensors")):
+        try:
+            with safe_open(file, "np") as weights:
+                found = {name: list(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError):
+            return  # whatever is wrong with it is told when it is read
+        for name, shape in found.items():
+            own = name if name in asked else name.removeprefix(prefix)
+            if own in asked and asked[own] != shape:
+                raise _misfit(folder, name, shape, asked[own])
+
+
+def _misfit(folder: TransformerFolder, name: str, shape: Sequence[int], asked: Sequence[int]) -> DataError:
+    problem = f"its weights do not fit its config.json, which asks for {name} of shape {list(asked)}, not {list(shape)}"
+    return DataError(problem, where=str(folder.path), hint="are they of another size of this architecture?")
 
 
 def shape_of(folder: TransformerFolder, pieces: Pieces) -> dict[str, Any]:
@@ -92,10 +120,12 @@ def fill(encoder: Pretrained, folder: TransformerFolder) -> None:
                 dtype=torch.float32,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below
                 **({"add_pooling_layer": False} if pooled else {}),
             )
+        misfits = sorted(about["mismatched_keys"])
         missing = [name for name in about["missing_keys"] if not name.startswith("pooler")]
-        if not missing:
+        if not missing and not misfits:
             state = loaded.state_dict()
             encoder.transformer.load_state_dict(
                 {name: state[name] for name in encoder.transformer.state_dict()}
@@ -105,6 +135,8 @@ def fill(encoder: Pretrained, folder: TransformerFolder) -> None:
         raise DataError(f"its weights cannot be read: {reason}", where=where) from None
     finally:
         library.logging.set_verbosity(verbosity)
+    if misfits:
+        raise _misfit(folder, *misfits[0])
     if missing:
         problem = (
             f"its weights lack {len(missing)} that its config.json asks for, such as {sorted(missing)[0]}"

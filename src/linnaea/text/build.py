@@ -5,14 +5,14 @@ Files and documents from Python go the same way; only where the columns come fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from linnaea.config.config import Config
-from linnaea.config.task import InputConfig
+from linnaea.config.task import InputConfig, PretrainedTokenizerConfig, WordConfig
 from linnaea.corpus.labels import LabelResolver, read_off
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.corpus.readers import documents_from
@@ -29,7 +29,7 @@ from linnaea.text.gold import check_task, gold_labels, resolve
 from linnaea.text.store import Corpus, Split
 from linnaea.text.workers import Job
 
-__all__ = ["build_corpus", "corpus_from_documents", "gold_labels"]
+__all__ = ["build_corpus", "corpus_from_documents", "gold_labels", "stored_columns", "told"]
 
 SplitName = Literal["train", "dev", "test"]
 _NAMES: tuple[SplitName, ...] = ("train", "dev", "test")
@@ -51,7 +51,7 @@ def build_corpus(config: Config, *, policy: ErrorPolicy, progress: Progress | No
     if not config.data.files("train"):
         raise ConfigError("names no training documents", where="data.train")
     warnings: dict[str, None] = {}  # each once
-    columns = _stored_columns(config.input)
+    columns = stored_columns(config.input)
     task = config.task
     # A broken taxonomy is told before minutes of reading.
     taxonomy = (
@@ -94,7 +94,7 @@ def corpus_from_documents(
         taxonomy = read_taxonomy(task.taxonomy, task.taxonomy_format, task.separator)
     if taxonomy is not None:
         _check_taxonomy(taxonomy, config)
-    cutter = Cutter(config.input, _stored_columns(config.input))
+    cutter = Cutter(config.input, stored_columns(config.input))
     stores: dict[SplitName, Columns] = {}
     for name, value in zip(_NAMES, (train, dev, test), strict=True):
         if value is not None:
@@ -106,7 +106,8 @@ def corpus_from_documents(
     return _corpus(config, taxonomy, stores, policy, [])
 
 
-def _stored_columns(config: InputConfig) -> tuple[str, ...]:
+def stored_columns(config: InputConfig) -> tuple[str, ...]:
+    """The columns that a store of documents for ``config`` has."""
     # Keywords and topics cost next to nothing; with them always there, adding such a feature re-reads
     # nothing.
     return (
@@ -150,7 +151,12 @@ def _corpus(
         splits[name] = (split if chosen is None else split.take(chosen)).with_labels(gold[name])
     if kept is not None and part is not None:
         splits["train"], splits["dev"] = splits["train"].take(kept), splits["train"].take(part)
-    corpus = Corpus(taxonomy, featurizer, splits["train"], splits.get("dev"), splits.get("test"))
+    whole = Corpus(taxonomy, featurizer, splits["train"], splits.get("dev"), splits.get("test"))
+    return told(whole, [*warnings, *_ready_cut(config, stores)])
+
+
+def told(corpus: Corpus, warnings: Sequence[str]) -> Corpus:
+    """``corpus`` with its facts, and with warnings of what strikes in it after ``warnings``."""
     facts = _facts(corpus)
     return replace(corpus, warnings=(*warnings, *_warnings(corpus, facts)), facts=facts)
 
@@ -188,6 +194,24 @@ def _facts(corpus: Corpus) -> dict[str, Any]:
         "empty": {name: int((split.lengths_N == 0).sum()) for name, split in corpus.splits()},
         "without_training_documents": [corpus.taxonomy.ids[c] for c in np.flatnonzero(support_C == 0)],
     }
+
+
+def _ready_cut(config: Config, stores: dict[SplitName, Columns]) -> list[str]:
+    """Of a tokenizer that was chosen for documents that need none."""
+    tokenizer = config.input.tokenizer
+    if isinstance(tokenizer, PretrainedTokenizerConfig) or tokenizer == WordConfig():
+        return []
+    counts = ", ".join(
+        f"{columns.ready:,} of {len(columns):,} in {name}"
+        for name, columns in stores.items()
+        if columns.ready
+    )
+    if not counts or "token" not in needed_columns(config.input):
+        return []
+    field = config.data.fields.tokens
+    return [
+        f"documents that come ready cut ({field}) do not pass input.tokenizer = {tokenizer.type}: {counts}"
+    ]
 
 
 def _warnings(corpus: Corpus, facts: dict[str, Any]) -> list[str]:

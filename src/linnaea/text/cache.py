@@ -40,7 +40,7 @@ from linnaea.text.pretrained import read_pieces
 from linnaea.text.sinks import Folder, Memory, Sink
 from linnaea.text.workers import Job, encode_chunks, worker_count
 
-FORMAT = 1
+FORMAT = 2
 Progress = Callable[..., object]
 Warn = Callable[[str], object]
 
@@ -199,7 +199,8 @@ def _opened(folder: Path, files: Sequence[str]) -> Store | None:
         def array(name: str) -> np.ndarray:
             return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
-        columns = opened(array, about["columns"], [files[i] for i in about["order"]])
+        order = [files[i] for i in about["order"]]
+        columns = opened(array, about["columns"], order, int(about["ready"]))
         return Store(columns, (folder / "left_out.jsonl").read_bytes(), int(about["left_out"]))
     except (DataError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
@@ -216,7 +217,7 @@ class _Build:
         sink = Folder(folder)
         try:
             with open(folder / "left_out.jsonl", "wb") as left_out:
-                files, count = self._run(sink, left_out.write)
+                done, count = self._run(sink, left_out.write)
             sink.finish()
         finally:
             sink.close()
@@ -224,7 +225,8 @@ class _Build:
         about = {
             "format": FORMAT,
             "columns": list(self.source.job.columns),
-            "order": [self.source.files.index(file) for file in files],
+            "order": [self.source.files.index(file) for file in done.files],
+            "ready": done.ready,
             "left_out": count,
             "files": {name: [(folder / name).stat().st_size, _crc(folder / name)] for name in names},
         }
@@ -254,11 +256,12 @@ class _Build:
 
     def in_memory(self) -> Store:
         memory, left_out = Memory(), bytearray()
-        files, count = self._run(memory, left_out.extend)
-        return Store(opened(memory.__getitem__, self.source.job.columns, files), bytes(left_out), count)
+        done, count = self._run(memory, left_out.extend)
+        columns = opened(memory.__getitem__, self.source.job.columns, done.files, done.ready)
+        return Store(columns, bytes(left_out), count)
 
-    def _run(self, sink: Sink, left_out: Callable[[bytes], object]) -> tuple[Sequence[str], int]:
-        """Encode everything: files in the order of their first document, how many documents were left out."""
+    def _run(self, sink: Sink, left_out: Callable[[bytes], object]) -> tuple[Assembler, int]:
+        """Encode everything: what put it together, and how many documents were left out."""
         source, job = self.source, self.source.job
         assembler, ids, count = Assembler(job.columns, sink), Ids(), 0
         what, workers = f"reading {source.split}", worker_count(job.data, job.input, source.files)
@@ -280,7 +283,7 @@ class _Build:
             self._progress(what, len(ids))
         assembler.finish()
         self._progress(what, len(ids), len(ids))
-        return assembler.files, count
+        return assembler, count
 
 
 def _line(error: DataError) -> int:

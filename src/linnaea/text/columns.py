@@ -90,6 +90,7 @@ class Columns:
         values: by column: rows of type numbers (int32).
         tables: by column: the distinct strings.
         places: ``PLACE`` ``[N]``: file (a number into ``files``, -1: from Python), line, byte offset.
+        ready: how many documents came as tokens rather than as text.
     """
 
     values: Mapping[str, Ragged]
@@ -97,6 +98,7 @@ class Columns:
     ids: Sequence[str]
     places: np.ndarray
     files: tuple[str, ...]
+    ready: int = 0
 
     def __len__(self) -> int:
         return len(self.places)
@@ -116,6 +118,7 @@ class Chunk:
     ids: list[str]
     places: np.ndarray
     files: tuple[str, ...]
+    ready_N: np.ndarray  # bool: the document came as tokens
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -123,7 +126,8 @@ class Chunk:
     def take(self, rows: np.ndarray) -> Chunk:
         """Some of its documents; the tables stay."""
         values = {name: ragged.take(rows) for name, ragged in self.values.items()}
-        return Chunk(values, self.tables, [self.ids[i] for i in rows], self.places[rows], self.files)
+        ids = [self.ids[i] for i in rows]
+        return Chunk(values, self.tables, ids, self.places[rows], self.files, self.ready_N[rows])
 
 
 class Cutter:
@@ -147,7 +151,8 @@ class Cutter:
         for column in self.columns:
             values[column], tables[column] = _numbered(self._rows(column, documents))
         places, files = _places(documents)
-        return Chunk(values, tables, [document.id for document in documents], places, files)
+        ready_N = np.array([not isinstance(document.text, str) for document in documents], dtype=bool)
+        return Chunk(values, tables, [document.id for document in documents], places, files, ready_N)
 
     def _rows(self, column: str, documents: Sequence[Document]) -> list[Sequence[str]]:
         if column == "token":
@@ -193,12 +198,14 @@ def _places(documents: Sequence[Document]) -> tuple[np.ndarray, tuple[str, ...]]
 class Assembler:
     """Puts chunks together, in order, into a sink.
 
-    Only the tables of distinct strings are held in memory; all else goes to the sink at once.
+    Only the tables of distinct strings are held in memory; all else goes to the sink at once. ``ready`` counts the
+    documents that came as tokens.
     """
 
     def __init__(self, columns: Iterable[str], sink: Sink) -> None:
         self._sink = sink
         self.tables = {column: _numbers() for column in columns}
+        self.ready = 0
         self._files: dict[str, int] = {}
         self._ends = dict.fromkeys((*self.tables, "ids"), 0)
         for name in self._ends:
@@ -214,6 +221,7 @@ class Assembler:
 
     def add(self, chunk: Chunk) -> None:
         """Append the documents of ``chunk``, whose ids are final."""
+        self.ready += int(chunk.ready_N.sum())
         for column, table in self.tables.items():
             ragged = chunk.values[column]
             local = chunk.tables[column]
@@ -252,11 +260,14 @@ class Assembler:
         self._ends[name] += int(lengths.sum())
 
 
-def opened(array: Callable[[str], np.ndarray], columns: Iterable[str], files: Sequence[str]) -> Columns:
+def opened(
+    array: Callable[[str], np.ndarray], columns: Iterable[str], files: Sequence[str], ready: int
+) -> Columns:
     """Columns over the arrays of a sink.
 
     Args:
         array: gives the array of a name.
+        ready: how many documents came as tokens.
     """
     columns = tuple(columns)
     return Columns(
@@ -265,6 +276,7 @@ def opened(array: Callable[[str], np.ndarray], columns: Iterable[str], files: Se
         Strings(array("ids.data"), array("ids.offsets")),
         array("places"),
         tuple(files),
+        ready,
     )
 
 
@@ -278,15 +290,15 @@ def encode_documents(documents: Iterable[Document], cutter: Cutter, size: int = 
     if len(pieces) <= 1:
         # The way of a single question: nothing to put together.
         one = pieces[0] if pieces else cutter.encode([])
-        return Columns(one.values, one.tables, one.ids, one.places, one.files)
+        return Columns(one.values, one.tables, one.ids, one.places, one.files, int(one.ready_N.sum()))
     memory = Memory()
     assembler = Assembler(cutter.columns, memory)
     for piece in pieces:
         assembler.add(piece)
     assembler.finish()
-    return opened(memory.__getitem__, cutter.columns, assembler.files)
+    return opened(memory.__getitem__, cutter.columns, assembler.files, assembler.ready)
 
 
 def _with_ids(chunk: Chunk, first: int) -> Chunk:
     ids = [id or str(number) for number, id in enumerate(chunk.ids, first)]
-    return Chunk(chunk.values, chunk.tables, ids, chunk.places, chunk.files)
+    return Chunk(chunk.values, chunk.tables, ids, chunk.places, chunk.files, chunk.ready_N)

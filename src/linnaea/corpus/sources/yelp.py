@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from linnaea.config.part import shown
 from linnaea.corpus.sources.folder import SourceFolder, numbered_lines, shorten
 from linnaea.corpus.sources.writer import Writer, draw
 from linnaea.errors import DataError
@@ -102,9 +103,8 @@ def read_categories(path: Path) -> dict[str, list[str]]:
     value = read_json(path)
     rows = value.get("categories") if isinstance(value, dict) else value
     if not isinstance(rows, list) or not rows:
-        raise DataError(
-            "expected a list of categories", where=str(path), hint="Yelp's list of all categories"
-        )
+        hint = "Yelp's list of all categories"
+        raise DataError(f"expected a list of categories, not {shown(rows)}", where=str(path), hint=hint)
     titles: dict[str, str] = {}
     above: list[tuple[str, list[str]]] = []
     for number, row in enumerate(rows, 1):
@@ -114,7 +114,7 @@ def read_categories(path: Path) -> dict[str, list[str]]:
             above.append((title, [parent for parent in parents if parent is not None]))
             titles[alias] = title
         except (TypeError, KeyError, AttributeError):
-            problem = f"category {number} is not an object with alias, title and parents"
+            problem = f"category {number} is not an object with alias, title and parents, but {shown(row)}"
             raise DataError(problem, where=str(path)) from None
     found: dict[str, list[str]] = {}
     for title, aliases in above:
@@ -167,9 +167,14 @@ def _objects(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
             value = json.loads(line)
         except (ValueError, RecursionError):
             hint = "an object a line, as Yelp hands it out"
-            raise DataError("broken JSON", where=f"{path}:{number}", hint=hint) from None
+            received = shown(line.strip().decode("utf-8", "replace"))
+            raise DataError(f"broken JSON: {received}", where=f"{path}:{number}", hint=hint) from None
         if not isinstance(value, dict) or any(not isinstance(value.get(name), str) for name in needed):
-            raise DataError(f"expected an object with {', '.join(needed)}", where=f"{path}:{number}")
+            received = (
+                f"one with {shorten(list(value))}" if isinstance(value, dict) and value else shown(value)
+            )
+            problem = f"expected an object with {', '.join(needed)}, not {received}"
+            raise DataError(problem, where=f"{path}:{number}", hint=f"is it Yelp's {path.name}?")
         yield value
 
 

@@ -5,7 +5,8 @@ Paper: sinusoid: Vaswani et al. 2017, "Attention Is All You Need" (https://arxiv
 Formula: x_t + p_t; sinusoid: p_t[2i] = sin(t / 10000^(2i/E)) / √E, p_t[2i+1] = cos(t / 10000^(2i/E)) / √E, t from 0;
     learned: p_t is row t of a table.
 Differences: Vaswani multiplies the token vectors by √E instead of dividing the sinusoid by it, which is the same up to
-    that common factor; here the token vectors, pretrained ones too, stay as they are. Padding receives no position.
+    that common factor; here the token vectors, pretrained ones too, stay as they are. Padding receives no position,
+    and none is kept for it: positions begin at 0, where NeuralClassifier and others begin at 1.
 Shapes: [B, T, E] -> [B, T, E].
 Cost: O(T·E) for the positions of a batch, whatever its size, and one addition; learned: max·E parameters.
 When to use: under encoders that do not know the order of tokens by themselves (transformer), where the sinusoid is the

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from linnaea.config.embedders import SpellingConfig
 from linnaea.config.encoders import TextCNNConfig
 from linnaea.nn.batch import Spelling
-from linnaea.nn.encoders.textcnn import TextCNN
+from linnaea.nn.layers.convolution import LargestOverTime
 from linnaea.nn.network import Embedded
 
 
@@ -44,12 +44,11 @@ class Speller(nn.Module):
             kernel_sizes=config.kernel_sizes, filters=config.filters, activation=config.activation
         )
         # A token's characters are a short text.
-        self.words = TextCNN(convolutions, input_dim=config.dimension)
+        self.words = LargestOverTime(convolutions, config.dimension)
         self.output_dim = self.words.output_dim
 
     def forward(self, spelling: Spelling) -> Tensor:
         letters_UW = spelling.letters_UW
-        composed: Tensor = self.words(
-            Embedded(self.characters(letters_UW), letters_UW != 0, letters_UW, repeats=True)
-        ).pooled_BD
+        embedded = Embedded(self.characters(letters_UW), letters_UW != 0, letters_UW, repeats=True)
+        composed: Tensor = self.words(embedded.vectors_BTE, embedded.mask_BT, self.words.repeats(embedded))
         return composed

@@ -31,7 +31,8 @@ from linnaea.config.encoders_attention import AttentiveConvNetConfig
 from linnaea.config.registry import encoders
 from linnaea.nn.layers.activations import ACTIVATIONS
 from linnaea.nn.layers.additive import AdditiveScores
-from linnaea.nn.layers.attention import attended, masked_max
+from linnaea.nn.layers.attention import attended
+from linnaea.nn.layers.pooling import masked_max
 from linnaea.nn.layers.time import convolved, opened
 from linnaea.nn.network import Encoded, SequenceEncoder
 

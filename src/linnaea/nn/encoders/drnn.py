@@ -10,8 +10,9 @@ recurrent network reads it. Further cells than GRU; with two directions a second
 t+k-1 from its far end, and the states are put side by side. Batch normalisation is over real tokens.
 Shapes: [B, T, E] -> [B, D], D = output (or hidden where that is null); states [B, T, hidden · directions] are BN(h_t).
 Cost: O(T · hidden · E) for the inputs, once a token, and O(k · T · hidden²) for k steps that all windows take together;
-the backward pass takes twice that. Memory O(T · (E + hidden)), whatever the window, and at most 64 MiB beside it in
-training; beyond those the backward pass takes steps once more.
+the backward pass takes twice that. Memory O(T · (E + hidden)), whatever the window, and beside it in training at most
+64 MiB, on a GPU 1 GiB, or what the k steps of one document leave where that is more (8 · k · T · hidden numbers at
+most); beyond those the backward pass takes steps once more.
 When to use: where short phrases decide and the order within them matters; k steps instead of T make it quick on a GPU.
 
 Shape letters: B documents, T tokens, E embedding, D encoded.

@@ -25,9 +25,9 @@ from torch.nn import functional
 
 from linnaea.config.encoders_attention import StarTransformerConfig
 from linnaea.config.registry import encoders
-from linnaea.nn.layers.attention import masked_max, masked_mean
 from linnaea.nn.layers.dropout import Dropout
 from linnaea.nn.layers.neighbours import NeighbourAttention
+from linnaea.nn.layers.pooling import masked_max, masked_mean
 from linnaea.nn.network import Encoded, SequenceEncoder
 
 

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from linnaea.config.encoders_attention import TransformerConfig
 from linnaea.config.registry import encoders
 from linnaea.nn.layers.activations import ACTIVATIONS
-from linnaea.nn.layers.attention import SelfAttention, attended, masked_max, masked_mean
+from linnaea.nn.layers.attention import SelfAttention, attended
 from linnaea.nn.layers.dropout import Dropout
+from linnaea.nn.layers.pooling import masked_max, masked_mean
 from linnaea.nn.network import Encoded, SequenceEncoder
 
 POOLING = {"mean": masked_mean, "max": masked_max}

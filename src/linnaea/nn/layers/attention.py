@@ -1,4 +1,4 @@
-"""What encoders with attention share: which keys are open, several heads, and pooling under a mask.
+"""What encoders with attention share: which keys are open, and several heads.
 
 A document without tokens attends to its padding, so that no sum is 0 / 0; whoever pools makes it zero again.
 
@@ -7,7 +7,6 @@ Shape letters: B documents, T tokens, E columns, H heads, D columns of a head.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,21 +14,6 @@ from torch.nn import functional
 def attended(mask_BT: Tensor) -> Tensor:
     """``[B, T]``: the positions that attention may look at, at least one a document."""
     return mask_BT | ~mask_BT.any(1, keepdim=True)
-
-
-def masked_mean(values_BTE: Tensor, mask_BT: Tensor) -> Tensor:
-    """``[B, E]``: the mean over real positions; zero where there are none."""
-    count_B1 = mask_BT.sum(1, keepdim=True).clamp(min=1)
-    share_BT = mask_BT.to(values_BTE.dtype) / count_B1
-    return torch.bmm(share_BT[:, None], values_BTE)[:, 0]
-
-
-def masked_max(values_BTE: Tensor, mask_BT: Tensor) -> Tensor:
-    """``[B, E]``: the largest of each column over real positions; zero where there are none."""
-    # An added -inf takes a tenth of the time of a masked fill.
-    closed_BT = torch.zeros_like(mask_BT, dtype=values_BTE.dtype).masked_fill(~mask_BT, -torch.inf)
-    largest_BE = (values_BTE + closed_BT[..., None]).max(1).values
-    return torch.where(mask_BT.any(1)[:, None], largest_BE, 0.0)
 
 
 class SelfAttention(nn.Module):

@@ -25,20 +25,19 @@ from torch.nn import functional
 from linnaea.config.encoders import TextCNNConfig
 from linnaea.nn.layers.activations import ACTIVATIONS
 from linnaea.nn.layers.repeats import Repeats
+from linnaea.nn.layers.time import k_largest, responses
 from linnaea.nn.network import Embedded
 
 
-def convolved(vectors_BTE: Tensor, weight_FEW: Tensor, repeats: Repeats | None) -> Tensor:
+def responded(vectors_BTE: Tensor, weight_FEW: Tensor, repeats: Repeats | None) -> Tensor:
     """``[B, F, 1, S]``: the responses of all windows."""
-    if repeats is not None:
-        return _convolved_once(vectors_BTE, weight_FEW, repeats)
-    # [B, T, E] is an image of height 1 with its channels last, the layout that convolutions like best.
-    image = vectors_BTE.unsqueeze(1).permute(0, 3, 1, 2)
-    return functional.conv2d(image, weight_FEW.mT.contiguous().unsqueeze(1).permute(0, 3, 1, 2))
+    if repeats is None:
+        return responses(vectors_BTE, weight_FEW)
+    return _responses_once(vectors_BTE, weight_FEW, repeats)
 
 
-def _convolved_once(vectors_BTE: Tensor, weight_FEW: Tensor, repeats: Repeats) -> Tensor:
-    """The same, each distinct vector multiplied once."""
+def _responses_once(vectors_BTE: Tensor, weight_FEW: Tensor, repeats: Repeats) -> Tensor:
+    """``responses``, each distinct vector multiplied once."""
     filters, width = weight_FEW.shape[0], weight_FEW.shape[2]
     rows_UE = vectors_BTE.reshape(-1, vectors_BTE.shape[2]).index_select(0, repeats.first_U)
     # Row u·W + w: what token u contributes to a window where it is the w-th.
@@ -62,17 +61,10 @@ class LargestResponses(torch.autograd.Function):
         vectors_BTE: Tensor, weight_FEW: Tensor, open_BS: Tensor, top_k: int, repeats: Repeats | None
     ) -> tuple[Tensor, Tensor]:
         """Responses ``[B, F, K]`` in temporal order, then -inf if windows are fewer; where they begin."""
-        response = convolved(vectors_BTE, weight_FEW, repeats)
+        response = responded(vectors_BTE, weight_FEW, repeats)
         closed_BS = torch.zeros_like(open_BS, dtype=response.dtype).masked_fill(~open_BS, -torch.inf)
         response = response.add_(closed_BS[:, None, None, :])
-        values, positions = [], []
-        for _ in range(top_k):
-            # Ties go to the earliest window, on every device: torch.topk promises no order.
-            value, position = functional.max_pool2d(response, (1, response.shape[3]), return_indices=True)
-            values.append(value[..., 0])
-            positions.append(position[..., 0])
-            if len(values) < top_k:
-                response = response.scatter(3, position, -torch.inf)
+        values, positions = zip(*k_largest(response, top_k), strict=True)
         value_BFK, position_BFK = torch.cat(values, 2), torch.cat(positions, 2)
         if top_k > 1:
             time_BFK = position_BFK.masked_fill(value_BFK == -torch.inf, response.shape[3])

@@ -71,12 +71,12 @@ class Packing:
         """D."""
         return self.source_ND.shape[1]
 
-    def runs(self) -> list[Run]:
-        """All steps in runs of ``ROWS`` rows or a step more."""
+    def runs(self, rows: int = ROWS) -> list[Run]:
+        """All steps in runs of so many rows or a step more."""
         found, begin, start, row = [], 0, 0, 0
         for step, size in enumerate(self.sizes, 1):
             row += size
-            if row - start >= ROWS or step == len(self.sizes):
+            if row - start >= rows or step == len(self.sizes):
                 found.append(Run(begin, step, start, row))
                 begin, start = step, row
         return found

@@ -239,5 +239,12 @@ def _by_cudnn(layer: nn.Module, x_BTE: Tensor, mask_BT: Tensor, lengths_B: Tenso
     # It refuses empty documents: they count as one token of zeros, whose state goes away afterwards.
     read_BTE = x_BTE.masked_fill(closed_BT1, 0)
     packed = pack_padded_sequence(read_BTE, lengths_B, batch_first=True, enforce_sorted=False)
-    states = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=x_BTE.shape[1])[0]
+    # Out of training cuDNN keeps nothing for a backward pass. Nothing else depends on it: the layer has no dropout.
+    training = layer.training
+    layer.train(training or torch.is_grad_enabled())
+    try:
+        read = layer(packed)[0]
+    finally:
+        layer.train(training)
+    states = pad_packed_sequence(read, batch_first=True, total_length=x_BTE.shape[1])[0]
     return states.masked_fill(closed_BT1, 0)

@@ -13,6 +13,32 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def as_image(values_BTE: Tensor) -> Tensor:
+    """``[B, E, 1, T]``: an image of height 1 with its channels last, the layout that convolutions like best."""
+    return values_BTE.unsqueeze(1).permute(0, 3, 1, 2)
+
+
+def responses(
+    values_BTE: Tensor, weight_FEW: Tensor, bias_F: Tensor | None = None, stride: int = 1, beyond: int = 0
+) -> Tensor:
+    """``[B, F, 1, S]``: of the windows around every ``stride``-th position, ``beyond`` zeros at both ends."""
+    kernel = as_image(weight_FEW.mT.contiguous())
+    return functional.conv2d(as_image(values_BTE), kernel, bias_F, stride=(1, stride), padding=(0, beyond))
+
+
+def k_largest(image: Tensor, k: int) -> list[tuple[Tensor, Tensor]]:
+    """Value and place ``[B, F, 1]`` of the largest over time, of the next, ...; ``image`` has -inf there afterwards.
+
+    Ties go to the earliest position, on every device: torch.topk promises no order.
+    """
+    found = []
+    for _ in range(k):
+        value, place = functional.max_pool2d(image, (1, image.shape[3]), return_indices=True)
+        image.scatter_(3, place, -torch.inf)
+        found.append((value[..., 0], place[..., 0]))
+    return found
+
+
 def convolved(
     values_BTE: Tensor, weight_FEW: Tensor, bias_F: Tensor | None = None, stride: int = 1,
     open_BT1: Tensor | None = None,
@@ -21,11 +47,7 @@ def convolved(
 
     ``open_BT1`` is 1 at real positions of the result, 0 at others, which it makes zero.
     """
-    # [B, T, E] is an image of height 1 with its channels last, the layout that convolutions like best.
-    image = values_BTE.unsqueeze(1).permute(0, 3, 1, 2)
-    kernel = weight_FEW.mT.contiguous().unsqueeze(1).permute(0, 3, 1, 2)
-    beyond = (0, weight_FEW.shape[2] // 2)
-    response = functional.conv2d(image, kernel, bias_F, stride=(1, stride), padding=beyond)
+    response = responses(values_BTE, weight_FEW, bias_F, stride, beyond=weight_FEW.shape[2] // 2)
     if open_BT1 is not None:
         response = response.mul_(open_BT1.unsqueeze(1).permute(0, 3, 1, 2))
     return response.permute(0, 2, 3, 1).squeeze(1)
@@ -61,8 +83,7 @@ def largest_of_three(values_BTE: Tensor) -> Tensor:
     Masked positions must hold what never wins, -inf or the least value that there is. Behind the end of a text of even
     length one more position sees its last value: mask again.
     """
-    image = values_BTE.unsqueeze(1).permute(0, 3, 1, 2)
-    largest = functional.max_pool2d(image, (1, 3), stride=(1, 2), padding=(0, 1))
+    largest = functional.max_pool2d(as_image(values_BTE), (1, 3), stride=(1, 2), padding=(0, 1))
     return largest.permute(0, 2, 3, 1).squeeze(1)
 
 
@@ -74,11 +95,7 @@ def largest_in_order(values_BTE: Tensor, mask_BT: Tensor, k: int) -> Tensor:
     closed_BT1 = ~mask_BT[..., None]
     with torch.no_grad():
         left_BTE = values_BTE.masked_fill(closed_BT1, -torch.inf)
-        image = left_BTE.unsqueeze(1).permute(0, 3, 1, 2)
-        for _ in range(min(k, image.shape[3])):
-            # Ties go to the earliest position, on every device: torch.topk promises no order.
-            place = functional.max_pool2d(image, (1, image.shape[3]), return_indices=True)[1]
-            image.scatter_(3, place, -torch.inf)
+        k_largest(as_image(left_BTE), min(k, left_BTE.shape[1]))
         taken_BTE = (left_BTE == -torch.inf).logical_and_(mask_BT[..., None])
     return _gathered(values_BTE, taken_BTE, k)
 

@@ -6,8 +6,9 @@ once, so there are k steps whatever the length of the text, and every token is m
 
 Planes are feature-major, ``[features, positions]``: gates are then blocks of whole rows, and the window's s-th token
 is a shifted view of one plane. Documents go through in pieces that stay in a processor's cache. What the steps leave for
-the backward pass is kept up to a fixed size; for pieces beyond that it is computed again, so memory does not grow
-with k.
+the backward pass is kept up to a fixed size; for pieces beyond that it is computed again, one piece after another, and
+a piece is small enough for its own to fit that size. So memory does not grow with k, but where a single document has
+more: no piece is less than that.
 
 Shape letters: B documents, T tokens, E embedding, H hidden, G rows of gates, R directions, P positions of a piece.
 """
@@ -26,8 +27,14 @@ from linnaea.nn.layers.windowed_cells import CELLS, Cell
 
 # Numbers in a plane of states. On a CPU a piece's planes fit the second-level cache; a GPU wants work.
 PIECE, LARGE_PIECE = 1 << 16, 1 << 23
-# Numbers that are kept for the backward pass at most, 64 MiB of float32.
-KEPT = 1 << 24
+# Numbers that are kept for the backward pass at most: 64 MiB of float32; on a GPU 1 GiB, so that there a usual batch,
+# which is one piece, is not computed twice.
+KEPT, LARGE_KEPT = 1 << 24, 1 << 28
+
+
+def limits(device: torch.device) -> tuple[int, int]:
+    """Numbers in a plane of states of a piece, and numbers that are kept."""
+    return (PIECE, KEPT) if device.type == "cpu" else (LARGE_PIECE, LARGE_KEPT)
 
 
 class StateDropout(Dropout):
@@ -83,8 +90,9 @@ class Plan:
         return dropped.mul_(self.scale) if factor is None else dropped.mul_(factor.mul_(self.scale))
 
     def leaves(self, positions: int) -> int:
-        """Numbers that the steps of one direction leave for the backward pass, about: gates, state, dropout."""
-        return self.window * positions * self.hidden * (self.cell.blocks + 3)
+        """Numbers that the steps of one direction leave for the backward pass: gates, states, dropout."""
+        planes = self.cell.blocks + (4 if self.cell.remembers else 3)
+        return self.window * positions * self.hidden * planes
 
     def shifted(self, plane: Tensor, direction: int, step: int) -> Tensor:
         """The rows and columns of ``[R·G, P + margins]`` that this step reads: a view."""
@@ -104,12 +112,12 @@ class Piece:
 
 
 def pieces(plan: Plan, vectors_BTE: Tensor, mask_BT: Tensor, keys_B: Tensor | None) -> list[Piece]:
-    """All documents in pieces of whole documents."""
+    """All documents in pieces of whole documents, whose leaves may all be kept unless the piece is one document."""
     B, T, E = vectors_BTE.shape
     before_BT = torch.arange(T, device=mask_BT.device).expand(B, T)
     room_RBT = torch.stack([before_BT, mask_BT.sum(1, keepdim=True) - 1 - before_BT])
-    numbers = PIECE if vectors_BTE.device.type == "cpu" else LARGE_PIECE
-    size = max(1, numbers // max(1, T * plan.hidden))
+    numbers, kept = limits(vectors_BTE.device)
+    size = max(1, min(numbers // max(1, T * plan.hidden), kept // max(1, plan.leaves(T))))
     found = []
     for first in range(0, B, size):
         part = slice(first, first + size)
@@ -175,7 +183,7 @@ class WindowStates(torch.autograd.Function):
         ctx.save_for_backward(vectors_BTE, weight_RGE, weight_RGH, bias_RG, inner_RH, mask_BT, keys_B)
         ctx.plan = plan
         ctx.kept, H = {}, plan.hidden
-        left = KEPT if any(ctx.needs_input_grad) else 0
+        left = limits(vectors_BTE.device)[1] if any(ctx.needs_input_grad) else 0
         states = vectors_BTE.new_empty(*mask_BT.shape, plan.directions * H)
         rows = states.view(-1, plan.directions * H)
         first = 0

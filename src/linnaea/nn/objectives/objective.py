@@ -114,6 +114,8 @@ def class_weights(
         ratio_C = (documents - positives_C) / np.maximum(positives_C, 1)
         ratio_C = np.clip(ratio_C, 1 / LARGEST_BALANCED, LARGEST_BALANCED)
         return np.where(positives_C > 0, ratio_C, 1.0).astype(np.float32)
+    if isinstance(given, str):
+        raise ValueError(f"{given!r}: the strategy puts numbers in its place")
     weights_C = np.ones(len(taxonomy), dtype=np.float32)
     for name, weight in given.items():
         if name not in taxonomy.index:
