@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,24 @@ class TestAccidents:
         first = (tmp_path / f"{work.plan.trained[0]}.safetensors").stat().st_mtime_ns
         with (
             worker_killed() as killed,
-            pytest.raises(RunError, match=r"^a worker process died while it trained .*"),
+            pytest.raises(RunError, match=r"^a worker process died while it trained \w+"),
         ):
             run(work, tmp_path, Processes(2))
         assert killed
         finished = run(work, tmp_path, one_by_one)
         assert set(finished.facts) == set(work.plan.trained)
         assert (tmp_path / f"{work.plan.trained[0]}.safetensors").stat().st_mtime_ns == first
+
+    def test_a_worker_that_dies_while_another_begins_is_told_as_well(self, tmp_path, monkeypatch):
+        """The pool's own pipes are closed then, and what begins falls over them."""
+
+        def closed(*_: Any) -> None:
+            raise OSError("handle is closed")
+
+        monkeypatch.setattr(ProcessPoolExecutor, "submit", closed)
+        work = made(config_for("local"))
+        with pytest.raises(RunError, match=r"^a worker process died while it trained \w+ \(--resume"):
+            run(work, tmp_path, Processes(2))
 
     @pytest.mark.parametrize("other", [one_by_one, grouped.grouped], ids=["one_by_one", "grouped"])
     def test_a_signal_leaves_what_is_done(self, other, tmp_path, monkeypatch):

@@ -88,11 +88,17 @@ def _drnn(old: Old) -> Part:
 def _vdcnn(old: Old) -> Part:
     # The section is called VDCNN where the file follows the old documentation.
     section = "TextVDCNN" if "TextVDCNN" in old.value or "VDCNN" not in old.value else "VDCNN"
-    return {
-        "type": "vdcnn",
-        "depth": old.take(f"{section}.vdcnn_depth", 9, _at("depth"), "halves the text between levels, as there it did not"),
-        "top_k": old.take(f"{section}.top_k_max_pooling", 8, _at("top_k")),
-    }  # fmt: skip
+    note = "halves the text between levels, as there it did not"
+    depth = old.take(f"{section}.vdcnn_depth", 9, _at("depth"), note)
+    key = f"{section}.top_k_max_pooling"
+    top_k, longest = old.take(key, 8, _at("top_k")), old.get("feature.max_token_len", 256)
+    left = -(-longest // 8) if isinstance(longest, int) and longest > 0 else top_k
+    if isinstance(top_k, int) and top_k > left:
+        # There the text was never halved, so more were left.
+        problem = f"{top_k} is not kept: of {longest} tokens halving leaves {left}, which are all kept"
+        old.warn(key, problem)
+        top_k = left
+    return {"type": "vdcnn", "depth": depth, "top_k": top_k}
 
 
 def _dpcnn(old: Old) -> Part:

@@ -107,12 +107,18 @@ class Processes:
         tree = Tree(work, finished, reporter)
         context = multiprocessing.get_context("spawn")
         pool = futures.ProcessPoolExecutor(self.count, context, _begin, (alone(work),))
+
+        def submit(column: int, beginning: Beginning) -> futures.Future[CategoryFit]:
+            try:
+                return pool.submit(_fit, column, beginning)
+            except OSError as error:
+                # A worker died while the pool was starting another: its pipes were closed under the one that starts.
+                raise BrokenProcessPool(str(error)) from error
+
         with Interruption() as interruption, _one_thread_each():
             try:
                 run_pool(
-                    work, finished, tree,
-                    lambda column, beginning: pool.submit(_fit, column, beginning),
-                    self.count, lambda: interruption.received is not None,
+                    work, finished, tree, submit, self.count, lambda: interruption.received is not None,
                 )  # fmt: skip
             except BrokenProcessPool:
                 names = ", ".join(work.plan.taxonomy.ids[column] for column in sorted(tree.running))
@@ -144,7 +150,9 @@ def run_pool(
     while waiting or running:
         for column in [c for c in waiting if plan.ready(c, finished)][: ahead - len(running)]:
             waiting.remove(column)
-            running[submit(column, finished.beginning(column))] = column
+            beginning = finished.beginning(column)
+            tree.running.add(column)
+            running[submit(column, beginning)] = column
         tree.running = set(running.values())
         done, _ = futures.wait(running, timeout=POLL, return_when=futures.FIRST_COMPLETED)
         for future in done:
