@@ -61,7 +61,7 @@ class TestBias:
 
     def bias(self, bias: str, scores: str) -> list[float]:
         config = ModelConfig.read({"head": {"type": "linear", "bias": bias}})
-        return make_network(config, scores=scores).head.bias_C().tolist()
+        return make_network(config, scores=scores).head.biases()[0].tolist()
 
     def test_prior_log_odds(self):
         shares = [(n + 0.5) / 17 for n in (9, 7, 5, 4, 6, 1, 0)]
@@ -82,6 +82,6 @@ def test_dropout_of_the_head_is_not_on_logits():
     from linnaea.nn.network import Encoded
 
     logits = network.head(Encoded(torch.ones(50, network.encoder.output_dim))).logits_BC
-    near = (logits - network.head.bias_C()).abs() < 1e-6
+    near = (logits - network.head.biases()[0]).abs() < 1e-6
     assert near.float().mean() > 0.5
     assert not (logits == 0).any()

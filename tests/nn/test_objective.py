@@ -143,13 +143,29 @@ class TestSteps:
             results.append([total.detach(), *[p.grad.clone() for p in network.parameters()]])
         torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-12)
 
-    def test_a_second_reading_has_its_loss_added(self):
+    def test_readings_have_their_losses_added_in_place_of_the_logits(self):
         network, batch = make_network(MODEL).eval(), a_batch()
         logits = network(batch).logits_BC
         goal = objective({})
-        once = goal(HeadOutput(logits), batch, network)
-        twice = goal(HeadOutput(logits, local_BC=logits), batch, network)
-        torch.testing.assert_close(twice, 2 * once)
+        once, other = goal(HeadOutput(logits), batch, network), goal(HeadOutput(logits / 3), batch, network)
+        both = goal(HeadOutput(logits * 100, readings=(logits, logits / 3)), batch, network)
+        torch.testing.assert_close(both, once + other)
+
+    def test_a_penalty_is_a_share_of_each_document(self):
+        network, batch = make_network(MODEL).eval(), a_batch()
+        logits, goal = network(batch).logits_BC, objective({})
+        penalty_B = torch.arange(len(batch), dtype=logits.dtype)
+        found = goal(HeadOutput(logits, penalty_B=penalty_B), batch, network, 100)
+        torch.testing.assert_close(
+            found, goal(HeadOutput(logits), batch, network, 100) + penalty_B.sum() / 100
+        )
+
+    def test_a_shift_comes_off_every_reading(self):
+        first, second, shift_C = torch.randn(2, 3), torch.randn(2, 3), torch.randn(3)
+        alone = HeadOutput(first)
+        torch.testing.assert_close(alone.less(shift_C), first - shift_C)
+        blended = HeadOutput(first * second, (first, second), torch.mul)
+        torch.testing.assert_close(blended.less(shift_C), (first - shift_C) * (second - shift_C))
 
     def test_unlabelled_documents_are_refused(self):
         network = make_network(MODEL)
@@ -212,7 +228,7 @@ class TestClassWeights:
         for weights in (None, {"A": 2.0, "C": 5.0, "B": 0.5}):
             network = make_network(MODEL, scores="softmax" if loss == "softmax" else "sigmoid").double()
             goal = objective({"loss": loss, "class_weights": weights})
-            bias_C = network.head.bias_C()
+            (bias_C,) = network.head.biases()
             optimizer = torch.optim.LBFGS(
                 [bias_C], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
             )

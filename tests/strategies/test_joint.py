@@ -194,7 +194,7 @@ def test_class_weights_are_taken_out_of_the_scores(tmp_path: Path) -> None:
     still, _ = fitted(trainer_config, corpus(trainer_config), tmp_path / "still")
     base_config = joint_config(training={"epochs": 1, "optimizer": {"type": "sgd", "learning_rate": 1e-30}})
     base, _ = fitted(base_config, corpus(base_config), tmp_path / "base")
-    moved = base.network.head.bias_C() - still.network.head.bias_C()
+    moved = base.network.head.biases()[0] - still.network.head.biases()[0]
     expected = np.zeros(7)
     expected[base.taxonomy.index["physics"]] = np.log(8)
     np.testing.assert_allclose(moved.detach().numpy(), expected, atol=1e-6)

@@ -8,7 +8,7 @@ Shape letters: B documents, T tokens, S token states, E embedding, D encoded, C 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,10 +65,24 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class HeadOutput:
-    """Logits of all categories; ``local_BC`` are further logits of heads that have two readings (HMCN)."""
+    """Logits of all categories. They are scored; and trained, unless there are readings.
+
+    Attributes:
+        readings: logits ``[B, C]`` that are trained in their place, each with a loss of its own (HMCN's two).
+        blend: from the readings to ``logits_BC``; there where they are.
+        penalty_B: added to each document's loss.
+    """
 
     logits_BC: Tensor
-    local_BC: Tensor | None = None
+    readings: tuple[Tensor, ...] = ()
+    blend: Callable[..., Tensor] | None = None
+    penalty_B: Tensor | None = None
+
+    def less(self, shift_C: Tensor) -> Tensor:
+        """The logits as they would be with ``shift_C`` off every bias over categories."""
+        if self.blend is None:
+            return self.logits_BC - shift_C
+        return self.blend(*(reading_BC - shift_C for reading_BC in self.readings))
 
 
 class Embedder(nn.Module):
@@ -117,9 +131,9 @@ class Head(nn.Module):
         """Parameters with one row a category, ``[C, ...]``: regularisation ties them, growth copies them."""
         raise NotImplementedError
 
-    def bias_C(self) -> Tensor | None:
-        """The bias over categories, for folding corrections of the prior; None where there is none."""
-        return None
+    def biases(self) -> list[Tensor]:
+        """Biases over categories, each ``[C]``: what a correction of the prior is added to. None: it has none."""
+        return []
 
 
 class Network(nn.Module):

@@ -98,7 +98,7 @@ class NetworkScorer:
 
     def scores_of(self, output: HeadOutput) -> np.ndarray:
         """``[B, C]`` float32 scores of a batch."""
-        logits_BC = output.logits_BC if self.shift_C is None else output.logits_BC - self.shift_C
+        logits_BC = output.logits_BC if self.shift_C is None else output.less(self.shift_C)
         return scores(logits_BC, self.kind_of_scores).float().cpu().numpy()
 
     def save(self, folder: Path) -> None:

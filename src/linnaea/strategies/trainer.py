@@ -113,7 +113,7 @@ class Trainer:
         if job.class_weights is not None:
             weighted = weighted.model_copy(update={"class_weights": dict(job.class_weights)})
         objective = Objective(weighted, self.taxonomy, support_C, len(train))
-        if objective.weights_C is not None and network.head.bias_C() is None:
+        if objective.weights_C is not None and not network.head.biases():
             place = "objective.class_weights"
             raise ConfigError("this head has no bias from which weights could be taken back", where=place)
         scorer = NetworkScorer.of(config, self.taxonomy, network)
@@ -138,7 +138,8 @@ class Trainer:
             fold_class_weights(network, objective.weights_C)
         if job.prior_shift:
             with torch.no_grad():
-                network.head.bias_C().add_(job.prior_shift)  # type: ignore[union-attr]
+                for bias_C in network.head.biases():
+                    bias_C.add_(job.prior_shift)
         found_C = None
         if objective.weights_C is not None:
             found_C = np.where(support_C > 0, half_of_weighted(objective.weights_C), np.inf)

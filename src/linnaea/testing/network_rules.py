@@ -104,8 +104,7 @@ def an_empty_document_is_the_zero_vector(case: Case) -> None:
     must((found[empty] == 0).all(), "an empty document must be the vector of zeros")
     must((found[~empty] != 0).any(1).all(), "a document with tokens became the vector of zeros")
     if case.config.head.type == "linear":
-        bias_C = network.head.bias_C()
-        assert bias_C is not None
+        (bias_C,) = network.head.biases()
         alike = torch.equal(logits(network, case.batch())[empty], bias_C[None])
         must(alike, "an empty document must have the bias for its logits")
 

@@ -68,5 +68,5 @@ class LinearHead(Head):
     def category_rows(self) -> list[Tensor]:
         return [self.linear.weight]
 
-    def bias_C(self) -> Tensor:
-        return self.linear.bias
+    def biases(self) -> list[Tensor]:
+        return [self.linear.bias]

@@ -74,7 +74,7 @@ class Objective(nn.Module):
         """The share of ``batch`` in the objective of a step, a scalar.
 
         Args:
-            output: logits of ``batch``; a further reading (``local_BC``) has its loss added.
+            output: logits of ``batch``; where it has readings, their losses are added up in place of the logits'.
             batch: with labels.
             network: its category rows are tied along the taxonomy's edges.
             documents_in_step: documents of all batches and all processes whose shares are added up to one
@@ -84,9 +84,10 @@ class Objective(nn.Module):
         """
         if batch.labels is None:
             raise ValueError("the batch has no labels")
-        total = self._sum(output.logits_BC, batch)
-        if output.local_BC is not None:
-            total = total + self._sum(output.local_BC, batch)
+        readings = output.readings or (output.logits_BC,)
+        total = torch.stack([self._sum(logits_BC, batch) for logits_BC in readings]).sum()
+        if output.penalty_B is not None:
+            total = total + _at_least_float32(output.penalty_B).sum()
         if self.recursive_penalty > 0:
             penalty = recursive_penalty(network.head.category_rows(), self.parents_E, self.children_E)
             total = total + len(batch) * self.recursive_penalty * penalty
@@ -131,13 +132,14 @@ def fold_class_weights(network: Network, weights_C: Tensor | np.ndarray) -> None
     Raises:
         ConfigError: the head has no bias over categories.
     """
-    bias_C = network.head.bias_C()
-    if bias_C is None:
+    biases = network.head.biases()
+    if not biases:
         raise ConfigError(
             "this head has no bias, class weights cannot be taken back", where="objective.class_weights"
         )
     with torch.no_grad():
-        bias_C -= torch.as_tensor(weights_C).to(bias_C).log()
+        for bias_C in biases:
+            bias_C -= torch.as_tensor(weights_C).to(bias_C).log()
 
 
 def scores(logits: Tensor, kind: Literal["sigmoid", "softmax"]) -> Tensor:

@@ -134,12 +134,12 @@ class _GrowingTrainer(Trainer):
     def network(self, job: Job, support_C: np.ndarray) -> Network:
         """The grown network, of which only what is fitted again has gradients."""
         network = self.grown
-        bias_C = network.head.bias_C()
         weights_C = class_weights(self.config.objective, self.taxonomy, support_C, len(job.train))
-        if weights_C is not None and bias_C is not None:
+        if weights_C is not None:
             # Logits are higher by ln w in training; that is taken out after it.
             with torch.no_grad():
-                bias_C += torch.from_numpy(weights_C).log().to(bias_C)
+                for bias_C in network.head.biases():
+                    bias_C += torch.from_numpy(weights_C).log().to(bias_C)
         if self.growth.everything:
             return network
         network = HeadOnly.of(network)
@@ -197,8 +197,7 @@ def grown_network(config: Config, old: Network, growth: Growth, corpus: Corpus) 
 
 def _of_categories(network: Network) -> list[Tensor]:
     """The parameters with one row a category."""
-    bias_C = network.head.bias_C()
-    return [*network.head.category_rows(), *([] if bias_C is None else [bias_C])]
+    return [*network.head.category_rows(), *network.head.biases()]
 
 
 def _category_names(network: Network) -> set[str]:

@@ -270,7 +270,8 @@ class Group:
         shift = candidate.assignment.job.prior_shift
         if shift:
             with torch.no_grad():
-                self.template.head.bias_C().add_(shift)  # type: ignore[union-attr]
+                for bias_C in self.template.head.biases():
+                    bias_C.add_(shift)
         return {name: t.cpu().numpy().copy() for name, t in self.template.state_dict().items()}
 
     def _scores(self, k: int) -> np.ndarray:
