@@ -21,7 +21,9 @@ def masked_max(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """``[B, D]``: the largest value of each dimension over real positions."""
     # An added -inf takes a third of the time of a masked fill, way back included.
     closed_BT = torch.zeros_like(mask_BT, dtype=states_BTD.dtype).masked_fill(~mask_BT, -torch.inf)
-    largest_BD = (states_BTD + closed_BT[..., None]).max(1).values
+    open_BTD = states_BTD + closed_BT[..., None]
+    # Without a way back nobody asks where it stood: a CPU then takes a twentieth of the time.
+    largest_BD = open_BTD.max(1).values if open_BTD.requires_grad else open_BTD.amax(1)
     return torch.where(mask_BT.any(1, keepdim=True), largest_BD, 0)
 
 
@@ -59,8 +61,15 @@ class AdditiveAttention(nn.Module):
 
     def forward(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """``[B, D]``; what stands at padding has no weight, but must be finite."""
-        score_BT = self.query(torch.tanh(self.project(states_BTD)))[..., 0]
+        score_BT = self.query(_tanh(self.project(states_BTD)))[..., 0]
         # The lowest finite number, not -inf: a document without any token has no softmax otherwise.
         lowest = torch.finfo(score_BT.dtype).min
         weight_BT = score_BT.masked_fill(~mask_BT, lowest).softmax(1).masked_fill(~mask_BT, 0)
         return torch.bmm(weight_BT[:, None].to(states_BTD.dtype), states_BTD)[:, 0]
+
+
+def _tanh(values: Tensor) -> Tensor:
+    """Where there is no way back as 2·sigmoid(2x) - 1, which takes a CPU a third of the time."""
+    if values.requires_grad or values.device.type != "cpu":
+        return values.tanh()
+    return (2 * values).sigmoid_().mul_(2).sub_(1)
