@@ -21,6 +21,7 @@ from linnaea.reporter import Reporter, Silent
 from linnaea.strategies.network import find_device
 from linnaea.strategies.percategory.category import Beginning, CategoryFit, CategoryWork
 from linnaea.strategies.percategory.finished import Finished
+from linnaea.strategies.percategory.mapped import by_name
 from linnaea.training.interruption import Interruption
 
 POLL = 0.2  # seconds between two looks for a signal
@@ -115,7 +116,7 @@ class Processes:
                 # A worker died while the pool was starting another: its pipes were closed under the one that starts.
                 raise BrokenProcessPool(str(error)) from error
 
-        with Interruption() as interruption, _one_thread_each():
+        with Interruption() as interruption, _one_thread_each(), by_name():
             try:
                 run_pool(
                     work, finished, tree, submit, self.count, lambda: interruption.received is not None,
