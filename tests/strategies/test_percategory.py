@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 
 from linnaea.commands.train import fit
 from linnaea.config.config import Config
 from linnaea.config.percategory import PerCategoryStrategyConfig
-from linnaea.errors import ConfigError
+from linnaea.errors import ConfigError, InterruptedRun
 from linnaea.model.folder import load
 from linnaea.ragged import Ragged
 from linnaea.reporter import Silent
@@ -22,23 +23,25 @@ from linnaea.strategies.build import build_strategy
 from linnaea.strategies.percategory.category import Beginning, CategoryWork
 from linnaea.strategies.percategory.executors import one_by_one
 from linnaea.strategies.percategory.finished import Finished
+from linnaea.strategies.percategory.grouped import grouped
 from linnaea.strategies.percategory.networks import CategoryScorer
-from linnaea.strategies.percategory.plan import Plan, most_specific
+from linnaea.strategies.percategory.plan import Examples, Plan, having, most_specific
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.build import corpus_from_documents
 
 from .toys import corpus, documents, joint_config, run_folder
+from .toys import taxonomy as toy_taxonomy
 
 ENCODER: dict[str, Any] = {"type": "gru_attention", "hidden": 6, "dropout": 0.0}
 
 
-def config(strategy: dict[str, Any] | None = None, **parts: Any) -> Config:
+def config(strategy: dict[str, Any] | None = None, *, epochs: int = 3, **parts: Any) -> Config:
     """Small GRU-Att networks."""
     value = {
         "model": {"embedder": {"dimension": 8}, "encoder": ENCODER, "head": {"dropout": 0.0}},
         "training": {
             "strategy": {"type": "per_category", "workers": 1, **(strategy or {})},
-            "epochs": 3, "batch_size": 16, "optimizer": {"type": "adam", "learning_rate": 0.02},
+            "epochs": epochs, "batch_size": 16, "optimizer": {"type": "adam", "learning_rate": 0.02},
         },
         "run": {"seed": 3, "device": "cpu", "threads": 1},
     }  # fmt: skip
@@ -137,6 +140,30 @@ class TestPolicies:
         assert found.rows[found.positive].tolist() == positive
         assert found.rows[~found.positive].tolist() == negative
 
+    @pytest.mark.parametrize("policy", ["siblings", "inclusive", "exclusive"])
+    def test_what_gets_a_network_is_for_the_policy_to_say(self, policy):
+        taxonomy = Taxonomy.build(list("abefd"), list("abefd"), [[], ["a"], [], ["e"], ["f"]])
+        ids = list(taxonomy.ids)
+        labels = taxonomy.close(Ragged.from_rows([[ids.index(c)] for c in ["a", "b", "e", "d", "d", "b"]]))
+        plan = Plan.of(taxonomy, PerCategoryStrategyConfig(search="threshold", negatives=policy), labels)
+        named = dict(zip(ids, plan.kinds, strict=True))
+        if policy == "siblings":
+            # An only child has no sibling's documents to be told from.
+            assert named == {"a": "network", "e": "network", "b": "parent", "f": "parent", "d": "parent"}
+            assert plan.follows == tuple(sorted(ids.index(c) for c in "bfd"))
+        elif policy == "inclusive":
+            assert set(named.values()) == {"network"}
+        else:
+            # Nobody stops at e or at f, which have d below them.
+            assert named == {"a": "network", "e": "network", "b": "network", "f": "below", "d": "network"}
+
+    def test_without_negatives_among_all_documents_it_is_always(self):
+        taxonomy = Taxonomy.build(["a", "b"], ["a", "b"], [[], ["a"]])
+        labels = taxonomy.close(Ragged.from_rows([[0], [1], [1]]))
+        for policy, kinds in (("all", ("always", "network")), ("siblings", ("always", "parent"))):
+            settings = PerCategoryStrategyConfig(search="threshold", negatives=policy)
+            assert Plan.of(taxonomy, settings, labels).kinds == kinds
+
     def test_a_sample_keeps_all_positives_and_is_drawn_once(self):
         taxonomy = Taxonomy.build(["a"], ["a"], [[]])
         plan = plan_of(taxonomy, [60], documents=2000, negatives_per_positive=5)
@@ -217,6 +244,29 @@ class TestCategory:
         bias = float(fitted.tensors["head.linear.bias"][0])
         # One step of almost nothing: the bias is still the prior's, and that is the prior of all documents.
         assert bias == pytest.approx(np.log(positives / (1 - positives)), abs=0.15)
+
+    @pytest.mark.parametrize("executor", [one_by_one, grouped], ids=["one by one", "grouped"])
+    def test_the_dev_loss_is_that_of_the_network_as_it_is_shipped(self, executor, tmp_path, monkeypatch):
+        monkeypatch.setattr("linnaea.strategies.percategory.plan.LEAST_NEGATIVES", 1)
+        work = work_of(config({"negatives_per_positive": 0.5, "start_from": "scratch"}))
+        finished = Finished(tmp_path, work.plan, resume=False)
+        executor(work, finished, Silent())
+        scorer = CategoryScorer.assembled(work.config, work.plan.taxonomy, work.corpus.featurizer, finished)
+        dev = work.corpus.dev
+        scores_NC = np.asarray(scorer.score(dev).scores, dtype=np.float64)
+        for column in work.plan.trained:
+            facts = finished.facts[column]
+            assert facts["negatives_read"] < facts["negatives"]
+            loss = log_loss(having(dev.labels, [column]), scores_NC[:, column], labels=[False, True])
+            assert facts["loss"] == pytest.approx(loss, rel=1e-3)
+
+    def test_what_is_drawn_for_a_category_is_its_own(self):
+        """Another category beside it changes neither its negatives nor its dev."""
+        few, more = Taxonomy.build(["b"], ["b"], [[]]), Taxonomy.build(["a", "b"], ["a", "b"], [[], []])
+        everything = Examples(np.arange(2000), np.arange(2000) < 60)
+        alone, _ = plan_of(few, [60], 2000, negatives_per_positive=1).sampled(everything, 0, 7)
+        beside, _ = plan_of(more, [9, 60], 2000, negatives_per_positive=1).sampled(everything, 1, 7)
+        np.testing.assert_array_equal(alone.rows, beside.rows)
 
     def test_the_dev_part_of_its_own(self):
         work = work_of(config({"dev": {"per_category": 0.25}}))
@@ -302,7 +352,7 @@ class TestRun:
             put(self, fit)
 
         monkeypatch.setattr(Finished, "put", stops)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(InterruptedRun, match=r"3 of 6 categories were done.*--resume"):
             build_strategy(settings).fit(made, other)
         monkeypatch.setattr(Finished, "put", put)
         fits = []
@@ -318,8 +368,7 @@ class TestRun:
         settings, made, _, _ = trained
         run = run_folder(tmp_path / "again")
         build_strategy(settings).fit(made, run)
-        support_C = made.train.labels.counts(len(made.taxonomy))
-        plan = Plan(made.taxonomy, settings.training.strategy, support_C, len(made.train))
+        plan = Plan.of(made.taxonomy, settings.training.strategy, made.train.labels)
         assert len(Finished(run.checkpoints / "categories", plan, resume=True)) == len(plan.trained)
         assert len(Finished(run.checkpoints / "categories", plan, resume=False)) == 0
 
@@ -332,11 +381,12 @@ class TestRun:
         assert fitted.found_C is not None
 
     @pytest.mark.parametrize("policy", ["siblings", "inclusive", "exclusive"])
-    def test_conditional_scores_never_rise_on_the_way_down(self, policy, tmp_path):
-        settings = config({"negatives": policy})
+    def test_scores_of_a_policy_never_rise_on_the_way_down_and_find_something(self, policy, tmp_path):
+        settings = config({"negatives": policy}, epochs=8)
         made = corpus(settings)
-        fitted = build_strategy(settings).fit(made, run_folder(tmp_path))
-        scores = np.asarray(fitted.scorer.score(made.test).scores)
+        result = fit(settings, made, run_folder(tmp_path))
+        assert result.metrics["micro"]["f1"] > 0.6
+        scores = np.asarray(load(tmp_path).scorer.score(made.test).scores)
         for column in range(len(made.taxonomy)):
             for parent in made.taxonomy.parents[column]:
                 assert (scores[:, column] <= scores[:, parent] + 1e-6).all()
@@ -350,7 +400,57 @@ class TestRun:
         rugby, leisure = (made.taxonomy.index[id] for id in ("rugby", "leisure"))
         assert support_C[rugby] == 0
         np.testing.assert_array_equal(scores[:, rugby], scores[:, leisure])
-        assert fitted.found_C[rugby] == fitted.found_C[leisure]
+        assert fitted.found_C[rugby] == np.inf and rugby in fitted.follows
+
+    @pytest.mark.parametrize(
+        "rule", [{"type": "strategy"}, {"type": "fixed", "value": 0.5}, {"type": "per_category"}]
+    )
+    @pytest.mark.parametrize("decoding", ["none", "top_down", "ancestors", "max", "best"])
+    def test_a_follower_is_decided_wherever_all_its_parents_are(self, rule, decoding, tmp_path):
+        ids = ["science", "leisure", "physics", "chemistry", "opera", "football", "rugby", "chess"]
+        above = [[], [], ["science"], ["science"], ["leisure"], ["leisure"], ["opera", "football"], ["rugby"]]
+        taxonomy = Taxonomy.build(ids, ids, above)
+        settings = config(
+            {"without_network": "parent"}, decision={"threshold": rule, "decoding": decoding}, epochs=12
+        )
+        splits = (documents(n, s) for s, n in enumerate((48, 16, 60)))
+        made = corpus_from_documents(settings, taxonomy, *splits)
+        fit(settings, made, run_folder(tmp_path))
+        model = load(tmp_path)
+        chosen = [set(row.tolist()) for row in model.decide(model.scorer.score(made.test)).chosen]
+        opera, football, rugby, chess = columns(made.taxonomy, "opera", "football", "rugby", "chess")
+        both = [{opera, football} <= row for row in chosen]
+        assert both == [rugby in row for row in chosen] == [chess in row for row in chosen]
+        assert any(both) and not all(both)
+
+    def test_always_is_for_all_documents_to_say(self, tmp_path):
+        """With dev parts of their own train and dev are one: a category on all of train is not on all of them."""
+        settings = config({"dev": {"per_category": 0.25}, "start_from": "scratch"})
+        train, dev = documents(48, 0, ("physics", "chemistry")), documents(16, 1)
+        made = corpus_from_documents(settings, toy_taxonomy(), train, dev, documents(20, 2))
+        build_strategy(settings).fit(made, run_folder(tmp_path))
+        rows = {r["id"]: r for r in json.loads((tmp_path / "categories.json").read_text())["categories"]}
+        assert rows["science"]["network"]
+
+    @pytest.mark.parametrize("change", ["labels", "texts", "taxonomy"])
+    def test_other_documents_are_not_mixed_into_a_run(self, change, trained, tmp_path):
+        settings, made, _, _ = trained
+        run = run_folder(tmp_path / "first")
+        build_strategy(settings).fit(made, run)
+        (run.checkpoints / "categories" / f"{len(made.taxonomy) - 2}.json").unlink()
+        train, tree = documents(48, 0), toy_taxonomy()
+        if change == "labels":
+            train[3]["labels"] = ["opera"] if train[3]["labels"] != ["opera"] else ["physics"]
+        elif change == "texts":
+            train[3]["text"] += " and an unknown wordling"
+        else:
+            tree = Taxonomy.build(tree.ids, tree.ids, [*([[], []]), *([["leisure"]] * 5)])
+        other = corpus_from_documents(settings, tree, train, documents(16, 1), documents(20, 2))
+        what = {"labels": "train", "texts": "input", "taxonomy": "taxonomy"}[change]
+        with pytest.raises(ConfigError, match=f"the categories that are done are of another {what}"):
+            build_strategy(settings).fit(other, run, resume=True)
+        assert (run.checkpoints / "categories" / "0.json").exists(), "nothing is lost"
+        build_strategy(settings).fit(made, run, resume=True)
 
     def test_a_dag_trains(self, tmp_path):
         ids = ["science", "leisure", "physics", "chemistry", "opera", "football"]

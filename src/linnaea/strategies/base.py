@@ -58,6 +58,7 @@ class Fitted:
         support_C: documents of each category that the scorer was fitted on.
         facts: for the model's card: parameters, seconds, best epoch, ...
         found_C: thresholds that the strategy found itself, +inf: never; None: it looks for none.
+        follows: columns that are decided wherever all their parents are, whatever the thresholds.
         fitted_on_dev: dev was part of what the scorer was fitted on, so that scores on dev mean nothing.
         main_process: False in the helpers of a distributed run, which write nothing.
     """
@@ -70,6 +71,7 @@ class Fitted:
     main_process: bool = True
     fitted_on_dev: bool = False
     found_C: np.ndarray | None = None
+    follows: tuple[int, ...] = ()
 
 
 class Strategy(Protocol):

@@ -6,7 +6,6 @@ Shape letters: N documents.
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -23,7 +22,7 @@ from linnaea.decision.cuts import category_cuts, f1
 from linnaea.ragged import Ragged
 from linnaea.reporter import Reporter, Silent
 from linnaea.strategies.crossfit import join
-from linnaea.strategies.percategory.plan import Examples, Plan, most_specific
+from linnaea.strategies.percategory.plan import Examples, Plan, most_specific, own_seed
 from linnaea.strategies.trainer import Job, Start, Trained, Trainer
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.store import Corpus
@@ -161,11 +160,8 @@ class CategoryWork:
 
     @cached_property
     def pool(self) -> Split:
-        """What train documents are drawn from: with dev parts of their own, all that are labelled."""
-        corpus = self.corpus
-        if self.settings.dev is None or corpus.dev is None:
-            return corpus.train
-        return join([corpus.train, corpus.dev])
+        """What train documents are drawn from."""
+        return pool_of(self.corpus, self.settings)
 
     @cached_property
     def _labels(self) -> dict[str, tuple[Ragged, Ragged]]:
@@ -210,7 +206,7 @@ class CategoryWork:
         start = self._start(column, beginning)
         job = Job(
             _binary(self.pool, kept), _binary(self.judges, dev), None, self.config.training,
-            start=start, prior_shift=float(np.log(share)), seed=_seed(seed, self.plan.taxonomy.ids[column]),
+            start=start, prior_shift=float(np.log(share)), seed=own_seed(seed, self.plan.taxonomy.ids[column], "weights"),
         )  # fmt: skip
         return Assignment(column, beginning, train, kept, dev, job)
 
@@ -255,7 +251,7 @@ class CategoryWork:
         labels = Ragged.from_lengths(
             np.zeros(int(train.positive.sum()), np.int32), train.positive.astype(np.int64)
         )
-        seed = int(np.random.SeedSequence([self.config.run.seed, column, 2]).generate_state(1)[0])
+        seed = own_seed(self.config.run.seed, self.plan.taxonomy.ids[column], "dev")
         rest, drawn = stratified_split(labels, 1, own.per_category, seed)
         return tuple(Examples(train.rows[part], train.positive[part]) for part in (rest, drawn))  # type: ignore[return-value]
 
@@ -264,6 +260,11 @@ class CategoryWork:
             return None
         tensors = {name: torch.from_numpy(tensor) for name, tensor in beginning.tensors.items()}
         return Start(tensors, self.settings.transferred_learning_rate, self.plan.frozen(column))
+
+
+def pool_of(corpus: Corpus, settings: PerCategoryStrategyConfig) -> Split:
+    """What train documents are drawn from: with dev parts of their own, all that are labelled."""
+    return corpus.train if settings.dev is None or corpus.dev is None else join([corpus.train, corpus.dev])
 
 
 def _binary(split: Split, examples: Examples) -> Split:
@@ -293,8 +294,3 @@ def _exact_threshold(best: Tried, positive_N: np.ndarray) -> dict[str, float]:
     reached = f1(hits, decided + int(positive_N.sum()))
     highest = int(reached.argmax())
     return {"threshold": float(thresholds[highest]), "f1": float(reached[highest])}
-
-
-def _seed(seed: int, id: str) -> int:
-    """Of a category's fresh weights: its own, whatever the other categories are."""
-    return int(np.random.SeedSequence([seed, zlib.crc32(id.encode())]).generate_state(1)[0])

@@ -7,17 +7,23 @@ that a category keeps as its top ancestor left it is stored there alone.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linnaea.errors import ModelError
+from linnaea.errors import ConfigError, ModelError
 from linnaea.files import atomic, read_json, write_json
 from linnaea.strategies.percategory.category import Beginning, CategoryFit
 from linnaea.strategies.percategory.plan import Plan
 from linnaea.strategies.tensors import read_all, write_tensors
+
+if TYPE_CHECKING:
+    from linnaea.text.store import Corpus
+
+IDENTITY = "identity.json"
 
 
 class Finished:
@@ -27,12 +33,27 @@ class Finished:
         folder: of the run's categories; made when the first is put.
         plan: of the run.
         resume: keep what is there; else it goes away.
+        identity: of the documents, which those that are done have learned from; None: nobody asks.
+
+    Raises:
+        ConfigError: what is there learned from other documents, or under another taxonomy.
     """
 
-    def __init__(self, folder: Path, plan: Plan, *, resume: bool) -> None:
-        self.folder, self.plan = folder, plan
+    def __init__(
+        self, folder: Path, plan: Plan, *, resume: bool, identity: dict[str, Any] | None = None
+    ) -> None:
+        self.folder, self.plan, self.identity = folder, plan, identity
         self.facts: dict[int, dict[str, Any]] = {}
+        if resume and identity is not None and (folder / IDENTITY).is_file():
+            before = read_json(folder / IDENTITY)
+            changed = [key for key in identity if before.get(key) != identity[key]]
+            if changed:
+                problem = f"the categories that are done are of another {' and '.join(changed)}"
+                hint = "resume with the data it began with, or begin again with --overwrite"
+                raise ConfigError(problem, where=str(folder), hint=hint)
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+            if path.name == IDENTITY:
+                continue
             if not resume:
                 path.unlink()
                 path.with_suffix(".safetensors").unlink(missing_ok=True)
@@ -66,6 +87,8 @@ class Finished:
             RunError: it cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.identity is not None and not self.facts:
+            write_json(self.folder / IDENTITY, self.identity)
         path = self._weights(fit.column)
         building = path.with_name(f".{path.name}")
         write_tensors(building, fit.tensors)
@@ -121,3 +144,19 @@ class Finished:
 
     def _weights(self, column: int) -> Path:
         return self.folder / f"{column}.safetensors"
+
+
+def identity(corpus: Corpus) -> dict[str, Any]:
+    """What the categories of a run learn from, in a few numbers."""
+    found: dict[str, Any] = {"taxonomy": corpus.taxonomy.digest, "input": corpus.featurizer.digest}
+    for name, split in (("train", corpus.train), ("dev", corpus.dev)):
+        if split is not None:
+            parts = [
+                split.lengths_N,
+                *((split.labels.offsets_N1, split.labels.values) if split.labels else ()),
+            ]
+            value = 0
+            for part in parts:
+                value = zlib.crc32(np.ascontiguousarray(part).tobytes(), value)
+            found[name] = [len(split), value]
+    return found

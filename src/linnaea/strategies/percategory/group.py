@@ -224,6 +224,8 @@ class Group:
         config = trainer.config
         count_K = self._tensor(np.maximum(self.dev.member_RN.sum(1), 1)[self._places])
         loss_K = torch.zeros(len(numbers), device=self.device)
+        shifts = [self.candidates[k].assignment.job.prior_shift for k in numbers]
+        prior_K1 = torch.tensor(shifts, dtype=torch.float32, device=self.device)[:, None]
         logits_KM = np.zeros((len(numbers), len(self.judges)), dtype=np.float32)
         for batch in score_batches(
             self.judges, config.input.features, config.model.encoder.reads, batch_size=DOCUMENTS,
@@ -232,7 +234,8 @@ class Group:
             rows = batch.rows_B.numpy()
             logits_KB = self.grouped(batch.to(self.device)).float()
             target_KB, member_KB = self.dev.of_networks(rows, self._places)
-            loss_KB = self.loss(logits_KB, target_KB, numbers)
+            # Dev is no sample: its loss is that of the prior put right.
+            loss_KB = self.loss(logits_KB + prior_K1, target_KB, numbers)
             loss_K += (loss_KB * self._tensor(member_KB)).sum(1) / count_K
             logits_KM[:, rows] = logits_KB.cpu().numpy()
         losses = loss_K.tolist()

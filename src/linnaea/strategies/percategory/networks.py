@@ -33,10 +33,11 @@ from linnaea.training.loader import score_batches
 if TYPE_CHECKING:
     from linnaea.nn.batch import Batch
     from linnaea.strategies.percategory.finished import Finished
+    from linnaea.strategies.percategory.plan import Plan
     from linnaea.text.featurizer import Featurizer
     from linnaea.text.store import Split
 
-NEVER, ALWAYS = -1, -2
+NEVER, ALWAYS, FOLLOWS, BELOW = -1, -2, -3, -4
 LARGEST = 2**31
 """Numbers in all embedders together, at most: 8 GB."""
 
@@ -51,8 +52,10 @@ class CategoryScorer:
         tables: G embedders' tensors.
         stacked: encoder's and head's tensors, ``[K, ...]``.
         table_K: the embedder that each network reads by.
-        network_C: the network of each category; that of its parent where it follows it; -1 never, -2 always.
-        conditional: scores are given the parent, and multiply along the way up.
+        network_C: the network of each category; -1 never, -2 always; -3: as likely as the least likely parent; -4: as the
+            likeliest category below.
+        negatives: the policy: under siblings and inclusive scores are given the parent and multiply on the way down;
+            under exclusive a score is the largest of a category and all below it.
     """
 
     kind: ClassVar[str] = "categories"
@@ -67,11 +70,11 @@ class CategoryScorer:
         network_C: np.ndarray,
         features: Sequence[str],
         reads: Literal["sequence", "bags"],
-        conditional: bool = False,
+        negatives: str = "all",
     ) -> None:
         self.taxonomy, self.template = taxonomy, template
         self.tables, self.stacked, self.table_K, self.network_C = list(tables), stacked, table_K, network_C
-        self.features, self.reads, self.conditional = tuple(features), reads, conditional
+        self.features, self.reads, self.negatives = tuple(features), reads, negatives
 
     @classmethod
     def assembled(
@@ -109,7 +112,7 @@ class CategoryScorer:
         table_K = np.array([homes.index(finished.table(column)) for column in plan.trained], dtype=np.int64)
         return cls(
             taxonomy, template, tables, stacked, table_K, _networks(plan), config.input.features,
-            config.model.encoder.reads, plan.settings.negatives != "all",
+            config.model.encoder.reads, plan.settings.negatives,
         ).to(find_device(config.run.device))  # fmt: skip
 
     def to(self, device: torch.device) -> Self:
@@ -146,15 +149,25 @@ class CategoryScorer:
         scores_CB = own_KB[np.maximum(self.network_C, 0)]
         scores_CB[self.network_C == NEVER] = 0
         scores_CB[self.network_C == ALWAYS] = 1
-        if self.conditional:
-            follows_C = _follows(self.network_C)
-            for column in range(len(self.taxonomy)):  # parents stand before their children
-                parents = self.taxonomy.parents[column]
-                if len(parents) and not follows_C[column]:
-                    scores_CB[column] *= scores_CB[parents].max(0)
-                elif len(parents):
-                    scores_CB[column] = scores_CB[parents].max(0)
+        self._join(scores_CB)
         return np.ascontiguousarray(scores_CB.T)
+
+    def _join(self, scores_CB: np.ndarray) -> None:
+        """Bring in, in place, what categories owe to their parents and children."""
+        parents, columns = self.taxonomy.parents, range(len(self.taxonomy))  # parents before their children
+        follows_C = self.network_C == FOLLOWS
+        scores_CB[follows_C | (self.network_C == BELOW)] = 0
+        if self.negatives == "exclusive":
+            for column in reversed(columns):
+                above = parents[column]
+                scores_CB[above] = np.maximum(scores_CB[above], scores_CB[column])
+        for column in columns:
+            if not len(parents[column]):
+                continue
+            if follows_C[column]:
+                scores_CB[column] = scores_CB[parents[column]].min(0)
+            elif self.negatives in ("siblings", "inclusive"):
+                scores_CB[column] *= scores_CB[parents[column]].max(0)
 
     def _logits(self, batch: Batch) -> Iterator[tuple[int, Tensor]]:
         """The logits of each network, the embedders one after another."""
@@ -210,10 +223,10 @@ class CategoryScorer:
                 table[own] = torch.from_numpy(tensors.take(f"{start}{g}.{own}", array.dtype, array.shape))
         tensors.end()
         strategy = config.training.strategy
-        conditional = isinstance(strategy, PerCategoryStrategyConfig) and strategy.negatives != "all"
+        negatives = strategy.negatives if isinstance(strategy, PerCategoryStrategyConfig) else "all"
         return cls(
             taxonomy, template, tables, stacked, table_K, network_C, config.input.features,
-            config.model.encoder.reads, conditional,
+            config.model.encoder.reads, negatives,
         ).to(place)  # fmt: skip
 
 
@@ -228,22 +241,10 @@ def blank(config: Config, featurizer: Featurizer) -> Network:
             raise ModelError(error.message, where=error.where, hint=error.hint) from None
 
 
-def _networks(plan: Any) -> np.ndarray:
-    """``[C]``: the number of each category's network; a category that follows its parent has the parent's."""
+def _networks(plan: Plan) -> np.ndarray:
+    """``[C]``: the number of each category's network, or what it has in place of one."""
     place = {column: k for k, column in enumerate(plan.trained)}
-    found: list[int] = []
-    for column, kind in enumerate(plan.kinds):
-        if kind == "parent":
-            parents = [int(parent) for parent in plan.taxonomy.parents[column]]
-            found.append(found[min(parents, key=lambda c: (int(plan.support_C[c]), plan.taxonomy.ids[c]))])
-        else:
-            found.append({"never": NEVER, "always": ALWAYS}.get(kind, place.get(column, NEVER)))
-    return np.array(found, dtype=np.int64)
-
-
-def _follows(network_C: np.ndarray) -> np.ndarray:
-    """``[C]`` bool: the categories whose network is another's, which stands before them."""
-    first = np.unique(network_C, return_index=True)[1]
-    follows_C = np.ones(len(network_C), dtype=bool)
-    follows_C[first] = False
-    return follows_C & (network_C >= 0)
+    others = {"never": NEVER, "always": ALWAYS, "parent": FOLLOWS, "below": BELOW}
+    return np.array(
+        [place[c] if kind == "network" else others[kind] for c, kind in enumerate(plan.kinds)], dtype=np.int64
+    )

@@ -10,15 +10,18 @@ those with c in S:
 - ``inclusive``: those without c and without an ancestor of c in S.
 - ``exclusive``: all that are not positive.
 
-Under all but ``all`` a network is conditional on the parent, and scores multiply along the way up.
+Under ``siblings`` and ``inclusive`` a network answers given the parent, and scores multiply on the way down. Under
+``exclusive`` it answers whether a document goes no further than c, so that a category is as likely as the likeliest of it
+and all below it.
 
 Shape letters: N documents, C categories.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -28,7 +31,9 @@ from linnaea.config.percategory import PerCategoryStrategyConfig
 from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
 
-Kind = Literal["network", "never", "always", "parent"]
+Kind = Literal["network", "never", "always", "parent", "below"]
+"""What a category gets: a network; no decision ever; one for every document; one wherever all its parents are decided;
+one wherever a category below it is."""
 LEAST_NEGATIVES = 200
 
 
@@ -52,29 +57,60 @@ class Plan:
     Args:
         support_C: documents of train in each category.
         documents: N of train.
+        positives_C, negatives_C: documents that the policy gives each category; None: those with it, and all others.
     """
 
     taxonomy: Taxonomy
     settings: PerCategoryStrategyConfig
     support_C: np.ndarray
     documents: int
+    positives_C: np.ndarray | None = None
+    negatives_C: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, taxonomy: Taxonomy, settings: PerCategoryStrategyConfig, labels: Ragged) -> Plan:
+        """For documents with these closed labels."""
+        plan = cls(taxonomy, settings, labels.counts(len(taxonomy)), len(labels))
+        if settings.negatives == "all":
+            return plan
+        specific = most_specific(labels, taxonomy)
+        examples = [plan.examples(column, labels, specific).positive for column in range(len(taxonomy))]
+        positives_C = np.array([int(positive.sum()) for positive in examples])
+        negatives_C = np.array([int((~positive).sum()) for positive in examples])
+        return replace(plan, positives_C=positives_C, negatives_C=negatives_C)
 
     @cached_property
     def kinds(self) -> tuple[Kind, ...]:
         """What each category gets: a network, or why none."""
-        found: list[Kind] = []
         # A dev part of its own takes a document away.
         least = max(self.settings.min_positives, 1 if self.settings.dev is None else 2)
-        for support in self.support_C.tolist():
-            if support < least:
-                found.append("parent" if self.settings.without_network == "parent" else "never")
-            else:
-                found.append("always" if support == self.documents else "network")
-        # A top category has no parent to follow.
-        return tuple(
-            "never" if kind == "parent" and not len(self.taxonomy.parents[column]) else kind
-            for column, kind in enumerate(found)
-        )
+        positives_C = self.support_C if self.positives_C is None else self.positives_C
+        negatives_C = self.documents - self.support_C if self.negatives_C is None else self.negatives_C
+        found: list[Kind] = [
+            "network" if positives >= least and negatives else self._without(column, positives >= least)
+            for column, (positives, negatives) in enumerate(
+                zip(positives_C.tolist(), negatives_C.tolist(), strict=True)
+            )
+        ]
+        if self.settings.negatives == "exclusive":
+            for column in reversed(range(len(found))):
+                if found[column] in ("network", "below", "always"):
+                    for parent in self.taxonomy.parents[column].tolist():
+                        found[parent] = "below" if found[parent] in ("never", "parent") else found[parent]
+        return tuple(found)
+
+    def _without(self, column: int, enough: bool) -> Kind:
+        """What a category gets in a network's place; ``enough``: only negatives are missing."""
+        followed = len(self.taxonomy.parents[column]) > 0
+        if enough:
+            # Given the parent it is certain; among all documents it is on each.
+            return "parent" if followed and self.settings.negatives in ("siblings", "inclusive") else "always"
+        return "parent" if followed and self.settings.without_network == "parent" else "never"
+
+    @property
+    def follows(self) -> tuple[int, ...]:
+        """The columns that are decided wherever all their parents are."""
+        return tuple(column for column, kind in enumerate(self.kinds) if kind == "parent")
 
     @cached_property
     def trained(self) -> tuple[int, ...]:
@@ -142,10 +178,15 @@ class Plan:
         wanted = max(LEAST_NEGATIVES, round(times * int(examples.positive.sum())))
         if wanted >= len(negative):
             return examples, 1.0
-        rng = np.random.default_rng([seed, column, 1])
+        rng = np.random.default_rng(own_seed(seed, self.taxonomy.ids[column], "negatives"))
         drawn = rng.choice(negative, wanted, replace=False)
         kept = np.sort(np.concatenate([np.flatnonzero(examples.positive), drawn]))
         return Examples(examples.rows[kept], examples.positive[kept]), wanted / len(negative)
+
+
+def own_seed(seed: int, id: str, purpose: str) -> int:
+    """Of what is drawn for a category: its own, whatever the other categories are."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(f"{purpose} {id}".encode())]).generate_state(1)[0])
 
 
 def having(labels: Ragged, columns: object) -> np.ndarray:

@@ -25,9 +25,9 @@ from linnaea.reporter import Reporter, Silent
 from linnaea.strategies.base import Fitted
 from linnaea.strategies.classweights import TABLE
 from linnaea.strategies.network import find_device
-from linnaea.strategies.percategory.category import CategoryWork
+from linnaea.strategies.percategory.category import CategoryWork, pool_of
 from linnaea.strategies.percategory.executors import build_executor
-from linnaea.strategies.percategory.finished import Finished
+from linnaea.strategies.percategory.finished import Finished, identity
 from linnaea.strategies.percategory.networks import CategoryScorer
 from linnaea.strategies.percategory.plan import Plan
 from linnaea.strategies.percategory.ray import load_ray
@@ -67,10 +67,11 @@ class PerCategoryStrategy:
             raise ConfigError(
                 "per_category judges every network by dev documents: there are none", where="data.dev"
             )
-        support_C = corpus.train.labels.counts(len(corpus.taxonomy))
-        plan = Plan(corpus.taxonomy, self.settings, support_C, len(corpus.train))
+        pool = pool_of(corpus, self.settings)
+        assert pool.labels is not None  # dev has labels, and so has train
+        plan = Plan.of(corpus.taxonomy, self.settings, pool.labels)
         self._tell(plan, reporter)
-        finished = Finished(run.checkpoints / "categories", plan, resume=resume)
+        finished = Finished(run.checkpoints / "categories", plan, resume=resume, identity=identity(corpus))
         work = CategoryWork(self.config, corpus, plan)
         if len(finished) < len(plan.trained):
             build_executor(work)(work, finished, reporter)
@@ -79,14 +80,15 @@ class PerCategoryStrategy:
         tuning = scorer.score(corpus.dev, self.config.evaluation.keep)
         thresholds_C = self._thresholds(plan, finished, tuning, corpus)
         return Fitted(
-            scorer, tuning, corpus.dev.labels, support_C, self._facts(corpus, plan, finished, scorer, began),
-            found_C=thresholds_C,
+            scorer, tuning, corpus.dev.labels, corpus.train.labels.counts(len(corpus.taxonomy)),
+            self._facts(corpus, plan, finished, scorer, began), found_C=thresholds_C, follows=plan.follows,
         )  # fmt: skip
 
     def _tell(self, plan: Plan, reporter: Reporter) -> None:
         """Which categories get no network."""
         for kind, what in (
-            ("never", "are never decided"), ("parent", "follow their parent"), ("always", "are always decided"),
+            ("never", "are never decided"), ("parent", "are decided wherever all their parents are"),
+            ("below", "are decided by what lies below them"), ("always", "are always decided"),
         ):  # fmt: skip
             ids = [id for id, own in zip(plan.taxonomy.ids, plan.kinds, strict=True) if own == kind]
             if ids:
@@ -109,12 +111,9 @@ class PerCategoryStrategy:
             cuts = Cuts.of(evidence)
             own_C = cuts.thresholds[cuts.best(cuts.f1)]
             tuned_C = shrink(own_C, best_global(evidence, "macro_f1"), evidence.positives_C, 0.0)
-            found_C[list(plan.trained)] = tuned_C[list(plan.trained)]
-        for column, kind in enumerate(plan.kinds):
-            if kind == "always":
-                found_C[column] = 0.0
-            elif kind == "parent":
-                found_C[column] = min(found_C[plan.taxonomy.parents[column]])
+            tuned = [column for column, kind in enumerate(plan.kinds) if kind in ("network", "below")]
+            found_C[tuned] = tuned_C[tuned]
+        found_C[[column for column, kind in enumerate(plan.kinds) if kind == "always"]] = 0.0
         return found_C
 
     def _facts(
