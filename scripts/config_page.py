@@ -63,7 +63,9 @@ def _section(path: str, part: Part, level: int) -> Iterator[str]:
         if registry is not None:
             yield from _choices(inner, registry, level + 1)
         elif is_part(field):
-            yield from _section(inner, field.default, level + 1)
+            default = field.default
+            part_inside = default if isinstance(default, Part) else part_of(field)()
+            yield from _section(inner, part_inside, level + 1)
 
 
 def _choices(path: str, registry: Registry, level: int) -> Iterator[str]:
@@ -87,7 +89,8 @@ def rows(part: type[Part], defaults: Part | None = None) -> Iterator[tuple[str, 
             several = getattr(field.annotation, "__origin__", None) is list
             kind = ("list of choices" if several else "choice") + ", see below" + optional
         elif is_part(field):
-            kind = "object, see below" + optional
+            branches = [b for b in schema["properties"][name].get("anyOf", []) if b.get("type") == "number"]
+            kind = " or ".join([*map(_kind, branches), "object, see below"]) + optional
         else:
             kind = _kind(schema["properties"][name])
         default = "required" if field.is_required() else _shown(getattr(defaults, name, field.default))

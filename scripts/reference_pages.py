@@ -39,6 +39,7 @@ KEYS = {
     "strategies": "training.strategy",
     "optimizers": "training.optimizer",
     "schedules": "training.schedule",
+    "calibrations": "decision.calibration",
     "thresholds": "decision.threshold",
     "decoders": "decision.decoding",
     "metrics": "evaluation.metrics",

@@ -24,7 +24,7 @@ WORDS = {
 }
 MODELS = [
     "FastText", "TextCNN", "TextRNN", "TextRCNN", "DRNN", "TextVDCNN", "VDCNN", "DPCNN", "AttentiveConvNet",
-    "Transformer", "RegionEmbedding",
+    "Transformer", "RegionEmbedding", "HMCN",
 ]  # fmt: skip
 
 
@@ -187,7 +187,10 @@ def test_check_reads_an_old_config_and_its_data(place: Path, linnaea: Call) -> N
     ("changes", "message"),
     [
         ({"model_name": "TextCNM"}, "model_name: there is no model 'TextCNM' (did you mean 'TextCNN'?)"),
-        ({"model_name": "HMCN"}, "model_name: HMCN brings a head of its own"),
+        (
+            {"model_name": "HMCN", "HMCN": {"global2local": [0, 2]}},
+            "HMCN.global2local: has 1 levels, and HMCN",
+        ),
         ({"optimizer": {"optimizer_type": "SGD"}}, "optimizer.optimizer_type: there is no 'SGD'"),
         ({"train": {"num_epochs": 0}}, "train.num_epochs, here training.epochs: must be at least 1, not 0"),
     ],

@@ -272,6 +272,17 @@ ENCODERS: list[tuple[str, dict[str, Any]]] = [
         {"type": "star_transformer", "layers": 1, "heads": 4, "key_dimension": 32, "dropout": 0.1},
     ),
     ("RegionEmbedding", {"type": "region", "merge": "sum"}),
+    (
+        "HMCN",
+        {
+            "type": "textrnn",
+            "cell": "gru",
+            "hidden": 64,
+            "layers": 1,
+            "bidirectional": True,
+            "pooling": "mean",
+        },
+    ),
 ]
 
 
@@ -465,6 +476,48 @@ def test_word_vectors(tmp_path: Path) -> None:
     assert any(w.startswith("feature.keyword_pretrained_file") for w in keywords.warnings)
 
 
+class TestHMCN:
+    """There it ran with hierarchical false only, and took its levels from path labels."""
+
+    def test_brings_its_head_and_makes_the_task_hierarchical(self) -> None:
+        conversion = convert(old(model_name="HMCN", task_info__hierarchical=False))
+        assert conversion.config["model"]["head"] == {
+            "type": "hmcn", "hidden": 384, "violation_penalty": 0.0, "dropout": 0.5,
+        }  # fmt: skip
+        assert conversion.config["task"]["type"] == "hierarchical"
+        assert conversion.config["task"]["closure"] == "none"
+        assert "recursive_penalty" not in conversion.config["objective"]
+        assert row(conversion, "model_name") == ("model.encoder = textrnn", "and model.head = hmcn")
+        assert "HMCN follows the taxonomy" in row(conversion, "task_info.hierarchical")[1]
+        assert Config.build(conversion.config).model.names == "lookup + textrnn + hmcn"
+
+    def test_single_label_is_one_path(self) -> None:
+        task = converted(model_name="HMCN", task_info__label_type="single_label")["task"]
+        assert (task["type"], task["paths"]) == ("hierarchical", "one")
+
+    def test_layers_of_several_sizes_are_warned_of(self) -> None:
+        conversion = convert(old(model_name="HMCN", HMCN__hierarchical_depth=[0, 96, 128, 96, 96]))
+        assert conversion.config["model"]["head"]["hidden"] == 96
+        assert any("every level's layer has 96 units" in warning for warning in conversion.warnings)
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("Root\ta\tb\na\tc\nc\td\nb\td\nd\te\n", None),
+            ("Root\ta\tb\na\tc\nb\tc\n", "has 4 levels, the taxonomy 2 (2, 1): those are taken"),
+            ("Root\ta\tb\tc\na\tb\nb\tc\n", "has 4 levels, the taxonomy 3 (1, 1, 1): those are taken"),
+            ("Root\ta\na\tb\nb\ta\n", None),
+            ("", None),
+        ],
+        ids=["four levels", "two levels", "longest way", "cycle", "empty"],
+    )
+    def test_levels_are_compared_with_the_taxonomy(self, tmp_path: Path, text: str, told: str | None) -> None:
+        (tmp_path / "t.taxonomy").write_text(text, encoding="utf-8")
+        conversion = convert(old(model_name="HMCN", task_info__hierar_taxonomy="t.taxonomy"))
+        found = [w for w in conversion.warnings if w.startswith("HMCN.global2local")]
+        assert found == ([] if told is None else [f"HMCN.global2local: {told}"])
+
+
 # Rows, warnings, errors
 
 
@@ -547,7 +600,12 @@ def test_what_is_not_kept_is_warned_of(changes: dict[str, Any], warning: str) ->
         ({"model_name": "TextCNM"}, "model_name: there is no model 'TextCNM' (did you mean 'TextCNN'?)"),
         ({"model_name": "textrnn"}, "model_name: there is no model 'textrnn' (did you mean 'TextRNN'?)"),
         ({"model_name": "BERT"}, "model_name: there is no model 'BERT' (one of FastText, TextCNN"),
-        ({"model_name": "HMCN"}, "model_name: HMCN brings a head of its own, which is not there yet"),
+        ({"model_name": "HMCN", "HMCN__global2local": [0, 4]}, "HMCN.global2local: has 1 levels, and HMCN"),
+        ({"model_name": "HMCN", "HMCN__hierarchical_depth": [0]}, "HMCN.hierarchical_depth: names no level"),
+        (
+            {"model_name": "HMCN", "HMCN__hierarchical_depth": 4},
+            "HMCN.hierarchical_depth: must be a list of integers, not 4",
+        ),
         ({"model_name": None}, "model_name: this key is missing"),
         ({"model_name": 3}, "model_name: must be a string, not 3"),
         (

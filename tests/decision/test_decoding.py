@@ -17,7 +17,8 @@ from linnaea.taxonomy.taxonomy import Taxonomy
 from tests.references import decision as reference
 from tests.references.worlds import flat, matrices, predictions, sets, taxonomies, thresholds, tree
 
-COHERENT = ["ancestors", "top_down", "max"]
+LOOPED = ["ancestors", "top_down", "max"]
+COHERENT = [*LOOPED, "best", "one_path", {"type": "one_path", "to": "leaf"}, "one_per_level"]
 # a over b over c; d has the two parents a and e; columns: a e (level 1), b d (level 2), c (level 3).
 FIVE = Taxonomy.build(
     ["a", "b", "c", "d", "e"], ["a", "b", "c", "d", "e"], [[], ["a"], ["b"], ["a", "e"], []]
@@ -28,7 +29,7 @@ def parents_of(taxonomy: Taxonomy) -> list[list[int]]:
     return [row.tolist() for row in taxonomy.parents]
 
 
-def decider(taxonomy: Taxonomy, thresholds_C: np.ndarray, decoding: str, **options: object) -> Decider:
+def decider(taxonomy: Taxonomy, thresholds_C: np.ndarray, decoding: object, **options: object) -> Decider:
     """As fit_decider makes it: the decoder has put the thresholds in order."""
     config = DecisionConfig.read({"decoding": decoding}).decoding
     ordered = build_decoder(config, taxonomy).thresholds(thresholds_C)
@@ -102,7 +103,7 @@ def test_equal_to_loops(data: st.DataObject) -> None:
     columns = len(taxonomy)
     scores = data.draw(matrices(4, columns))
     bounds = data.draw(thresholds(columns))
-    decoding = data.draw(st.sampled_from(["none", *COHERENT]))
+    decoding = data.draw(st.sampled_from(["none", *LOOPED]))
     top_k = data.draw(st.one_of(st.none(), st.integers(1, columns + 1)))
     made = decider(taxonomy, bounds, decoding, top_k=top_k).decide(predictions(scores, taxonomy))
     for row in range(len(scores)):
@@ -173,8 +174,44 @@ def test_max_is_the_dense_definition_bit_for_bit() -> None:
     np.testing.assert_array_equal(made, dense)
 
 
-@pytest.mark.parametrize("decoding", ["ancestors", "top_down", "max"])
-def test_decoders_leave_their_input_alone(decoding: str) -> None:
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_decoding_what_is_decoded_changes_nothing(data: st.DataObject) -> None:
+    taxonomy = data.draw(taxonomies())
+    scores, bounds = data.draw(matrices(4, len(taxonomy))), data.draw(thresholds(len(taxonomy)))
+    for decoding in LOOPED:
+        decoder = build_decoder(DecisionConfig.read({"decoding": decoding}).decoding, taxonomy)
+        seen, ordered = decoder.scores(scores), decoder.thresholds(bounds)
+        np.testing.assert_array_equal(decoder.scores(seen), seen)
+        np.testing.assert_array_equal(decoder.thresholds(ordered), ordered)
+        once = decoder.decode(seen >= ordered)
+        np.testing.assert_array_equal(decoder.decode(once), once)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_higher_scores_take_nothing_away(data: st.DataObject) -> None:
+    taxonomy = data.draw(taxonomies())
+    scores, more = data.draw(matrices(4, len(taxonomy))), data.draw(matrices(4, len(taxonomy)))
+    bounds = data.draw(thresholds(len(taxonomy)))
+    for decoding in LOOPED:
+        made = decider(taxonomy, bounds, decoding)
+        before, after = (
+            made.decide(predictions(given_, taxonomy)).chosen.dense(len(taxonomy))
+            for given_ in (scores, np.maximum(scores, more))
+        )
+        assert not (before & ~after).any()
+
+
+@pytest.mark.parametrize("decoding", COHERENT)
+def test_no_documents_and_no_decisions(decoding: object) -> None:
+    made = decider(FIVE, np.full(5, np.inf), decoding)
+    assert len(made.decide(predictions(np.zeros((0, 5)), FIVE)).chosen) == 0
+    assert [row.tolist() for row in made.decide(predictions(np.ones((2, 5)), FIVE)).chosen] == [[], []]
+
+
+@pytest.mark.parametrize("decoding", COHERENT)
+def test_decoders_leave_their_input_alone(decoding: object) -> None:
     scores = np.array([[0.1, 0.2, 0.3, 0.4, 0.9]], dtype=np.float32)
     before = scores.copy()
     decider(FIVE, np.full(5, 0.5), decoding).decide(predictions(scores, FIVE))

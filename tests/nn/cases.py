@@ -58,6 +58,19 @@ VARIANTS: dict[str, list[dict]] = {
         {"filters": 4, "hidden": 16, "downsampling": "kmax", "depth": 17},
     ],
     "linear": [{"dropout": 0.0, "bias": "zero"}],
+    "hmcn": [
+        {"hidden": 24, "local_hidden": 20, "beta": 0.3, "normalization": False, "dropout": 0.2},
+        {"form": "recurrent", "hidden": 16, "local_hidden": 24, "violation_penalty": 0.0, "bias": "zero"},
+    ],
+    "label_attention": [{"output": "shared", "hidden": [24, 16], "dropout": 0.2}],
+    "hiagm_tp": [
+        {"structure": "tree_lstm", "dimension": 9, "dropout": 0.2},
+        {"output": "full", "layers": 2, "dimension": 12, "structure_dropout": 0.0},
+    ],
+    "hiagm_la": [
+        {"structure": "tree_lstm", "dimension": 11, "output": "full", "dropout": 0.2},
+        {"layers": 2, "bias": "zero"},
+    ],
     "textrnn": [
         {"cell": "lstm", "hidden": 12, "layers": 2, "dropout": 0.1, "pooling": "last"},
         {"cell": "rnn", "hidden": 16, "bidirectional": False, "pooling": "mean"},
@@ -80,6 +93,10 @@ VARIANTS: dict[str, list[dict]] = {
             "bidirectional": False,
             "activation": "tanh",
         },
+    ],
+    "hr_dgcnn": [
+        {"graph_size": 5, "neighbor_size": 3, "filters": [9, 8], "kernel_size": 3, "hidden": [16]},
+        {"window": 5, "graph_size": 20, "neighbor_size": 1, "filters": [16], "hidden": [24, 20, 16]},
     ],
     "attentive_convnet": [
         {"kind": "light", "attention": "dot", "hidden": 9, "window": 5},

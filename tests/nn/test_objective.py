@@ -1,4 +1,4 @@
-"""The objective: recursive regularisation, class weights, shares of a step, scores."""
+"""The objective: class weights, shares of a step, scores."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ import math
 
 import numpy as np
 import pytest
-import scipy.sparse
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from linnaea.config.heads import ModelConfig
 from linnaea.config.objective import ObjectiveConfig
 from linnaea.errors import ConfigError
 from linnaea.nn.batch import Batch
 from linnaea.nn.network import Head, HeadOutput, Network
-from linnaea.nn.objectives.objective import Objective, fold_class_weights, scores
-from linnaea.nn.objectives.recursive import recursive_penalty
+from linnaea.nn.objectives.objective import Objective, constraint_of, fold_class_weights, scores
 from linnaea.taxonomy.taxonomy import Taxonomy
 from tests.nn.cases import make_bag, make_batch, make_documents, make_labels, make_network, sizes, taxonomy
 from tests.references import losses as reference
 
 MODEL = ModelConfig.read({"embedder": {"type": "lookup", "dimension": 8}, "encoder": "fasttext"})
-TREE = Taxonomy.build(list("abcde"), list("abcde"), [[], ["a"], ["a"], ["b"], []])
 
 
 def objective(settings: dict, support_C=None, documents: int = 16) -> Objective:
@@ -34,83 +29,6 @@ def objective(settings: dict, support_C=None, documents: int = 16) -> Objective:
 def a_batch(documents: int = 12, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
     return make_batch(make_documents(rng, [4] * documents), labels=make_labels(rng, documents))
-
-
-class TestRecursivePenalty:
-    @pytest.mark.parametrize("graph", [TREE, taxonomy()], ids=["tree", "dag"])
-    def test_equals_the_twin(self, graph: Taxonomy):
-        rows = torch.randn(len(graph), 4, dtype=torch.float64)
-        parents_E, children_E = map(torch.from_numpy, graph.edges)
-        edges = [
-            (graph.index[p], c) for c in range(len(graph)) for p in [graph.ids[i] for i in graph.parents[c]]
-        ]
-        expected = reference.recursive_penalty(rows.tolist(), edges)
-        assert recursive_penalty([rows], parents_E, children_E).item() == pytest.approx(expected, abs=1e-10)
-
-    @settings(max_examples=20, deadline=None)
-    @given(st.integers(2, 12), st.integers(0, 1000))
-    def test_is_the_quadratic_form_of_the_laplacian(self, columns: int, seed: int):
-        """½ tr(Wᵀ L W), and its gradient L W, on random DAGs."""
-        rng = np.random.default_rng(seed)
-        pairs = [(p, c) for c in range(1, columns) for p in range(c) if rng.random() < 0.4]
-        if not pairs:
-            pairs = [(0, 1)]
-        parents_E, children_E = (torch.tensor(side) for side in zip(*pairs, strict=True))
-        adjacency = np.zeros((columns, columns))
-        for p, c in pairs:
-            adjacency[p, c] = adjacency[c, p] = 1
-        laplacian = torch.from_numpy(scipy.sparse.csgraph.laplacian(adjacency))
-        rows = torch.from_numpy(rng.normal(size=(columns, 3))).requires_grad_()
-        penalty = recursive_penalty([rows], parents_E, children_E)
-        penalty.backward()
-        torch.testing.assert_close(penalty, 0.5 * torch.trace(rows.T @ laplacian @ rows))
-        torch.testing.assert_close(rows.grad, laplacian @ rows)
-
-    def test_a_category_without_loss_ends_at_the_mean_of_its_neighbours(self):
-        """Gopal & Yang's closed form for an inner category: (parent + Σ children) / (1 + children)."""
-        parents_E, children_E = map(torch.from_numpy, TREE.edges)
-        rows = torch.randn(5, 3, dtype=torch.float64)
-        inner = TREE.index["b"]
-        middle = rows[inner].clone().requires_grad_()
-        optimizer = torch.optim.LBFGS([middle], max_iter=50, tolerance_grad=1e-12)
-
-        def closure():
-            optimizer.zero_grad()
-            others = [rows[i] if i != inner else middle for i in range(5)]
-            penalty = recursive_penalty([torch.stack(others)], parents_E, children_E)
-            penalty.backward()
-            return penalty
-
-        optimizer.step(closure)
-        expected = (rows[TREE.index["a"]] + rows[TREE.index["d"]]) / 2
-        torch.testing.assert_close(middle.detach(), expected, rtol=0, atol=1e-8)
-
-    def test_no_edges_no_penalty(self):
-        none = torch.zeros(0, dtype=torch.int64)
-        assert recursive_penalty([torch.randn(3, 2)], none, none).item() == 0
-
-    def test_it_is_added_with_its_factor(self):
-        network, batch = make_network(MODEL).eval(), a_batch()
-        output = network(batch)
-        plain = objective({})(output, batch, network)
-        tied = objective({"recursive_penalty": 0.25})(output, batch, network)
-        parents_E, children_E = map(torch.from_numpy, taxonomy().edges)
-        penalty = recursive_penalty(network.head.category_rows(), parents_E, children_E)
-        assert (tied - plain).item() == pytest.approx(0.25 * penalty.item(), rel=1e-4)
-
-    def test_training_with_it_pulls_children_to_their_parents(self):
-        distances = []
-        parents_E, children_E = map(torch.from_numpy, taxonomy().edges)
-        for factor in (0.0, 1.0):
-            network, batch = make_network(MODEL).eval(), a_batch()
-            goal = objective({"recursive_penalty": factor})
-            optimizer = torch.optim.Adam(network.parameters(), 0.05)
-            for _ in range(40):
-                optimizer.zero_grad()
-                goal(network(batch), batch, network).backward()
-                optimizer.step()
-            distances.append(recursive_penalty(network.head.category_rows(), parents_E, children_E).item())
-        assert distances[1] < distances[0] / 10
 
 
 class TestSteps:
@@ -181,10 +99,10 @@ class TestSteps:
         torch.testing.assert_close(loss, objective({})(HeadOutput(logits.float()), batch, network))
 
     def test_buffers_are_not_saved_but_move(self):
-        goal = objective({"class_weights": {"B": 3.0}})
+        goal = objective({"class_weights": {"B": 3.0}, "recursive_penalty": 0.1})
         assert not goal.state_dict()
         assert goal.to(torch.device("meta")).weights_C.is_meta
-        assert goal.parents_E.is_meta
+        assert goal.penalty.parents_E.is_meta
 
 
 class TestClassWeights:
@@ -267,6 +185,30 @@ def test_scores():
     extreme = torch.tensor([[1e4, -1e4]])
     assert scores(extreme, "sigmoid").tolist() == [[1, 0]]
     assert scores(extreme, "softmax").tolist() == [[1, 0]]
+
+
+def test_scores_under_the_max_constraint():
+    """Each is the largest among its category and the descendants of that."""
+    logits = torch.randn(3, 7)
+    constraint = constraint_of(ObjectiveConfig.read({"loss": "max_constraint"}).loss, taxonomy())
+    found = scores(logits, "sigmoid", constraint)
+    for c, below in enumerate(taxonomy().descendants):
+        assert torch.equal(found[:, c], logits[:, below.astype(np.int64)].sigmoid().amax(1))
+    assert constraint_of(ObjectiveConfig.read({"loss": "bce"}).loss, taxonomy()) is None
+
+
+def test_a_loss_of_ones_own_needs_no_preparation():
+    """Plug-ins know ``__init__(self, config)`` and ``forward`` only."""
+
+    class Plain(torch.nn.Module):
+        def forward(self, logits_BC, labels, weights_C=None):
+            return logits_BC.mean(1)
+
+    goal = objective({})
+    goal.loss = Plain()
+    network, batch = make_network(MODEL).eval(), a_batch()
+    output = network(batch)
+    torch.testing.assert_close(goal(output, batch, network), output.logits_BC.mean())
 
 
 def test_kind_follows_the_loss():

@@ -67,6 +67,73 @@ def worth(path: set[int], scores: list[float], thresholds: list[float]) -> float
     return sum(max(log_odds(scores[c]) - log_odds(thresholds[c]), 0.0) for c in path)
 
 
+def margin(score: float, threshold: float) -> int:
+    """Log-odds over the threshold in millionths, on its own side of 0."""
+
+    def log_odds(p: float) -> float:
+        return -30.0 if p <= 0 else 30.0 if p >= 1 else min(max(math.log(p / (1 - p)), -30), 30)
+
+    exact = round(1e6 * (log_odds(score) - log_odds(threshold)))
+    return max(exact, 0) if score >= threshold else min(exact, -1)
+
+
+def coherent_sets(parents: Parents) -> list[set[int]]:
+    """All sets that hold every parent of their members. Parents have lower numbers than their children."""
+    found: list[set[int]] = [set()]
+    for category, above in enumerate(parents):
+        found += [chosen | {category} for chosen in found if chosen >= set(above)]
+    return found
+
+
+def best(scores: list[float], thresholds: list[float], parents: Parents, sets: list[set[int]]) -> set[int]:
+    """Of the coherent ``sets`` the smallest with the highest sum of margins, and what is just decided below it."""
+    margins = [margin(s, t) for s, t in zip(scores, thresholds, strict=True)]
+    open_sets = [chosen for chosen in sets if all(thresholds[c] < math.inf for c in chosen)]
+    worths = [sum(margins[c] for c in chosen) for chosen in open_sets]
+    ties = [chosen for chosen, worth in zip(open_sets, worths, strict=True) if worth == max(worths)]
+    smallest = min(ties, key=len)
+    assert all(smallest <= chosen for chosen in ties)
+    for category, above in enumerate(parents):
+        if margins[category] == 0 and thresholds[category] < math.inf and set(above) <= smallest:
+            smallest = smallest | {category}
+    return smallest
+
+
+def whole_paths(parents: Parents, thresholds: list[float], closure: str, to: str) -> list[set[int]]:
+    """All paths without a category that is never decided; ``to`` is any, leaf or level.
+
+    ``leaf``: those that no longer path goes on from. ``level``: of those with one category of each level, each
+    a child of the one above.
+    """
+
+    def chain(path: set[int]) -> bool:
+        walk = sorted(path, key=lambda c: level[c])
+        steps = all(a in parents[b] and level[b] == level[a] + 1 for a, b in itertools.pairwise(walk))
+        return steps and level[walk[0]] == 1
+
+    level = [0] * len(parents)
+    for category, above in enumerate(parents):
+        level[category] = 1 + max((level[p] for p in above), default=0)
+    paths = [way for end in range(len(parents)) for way in ways(end, parents, closure)]
+    paths = [path for path in paths if all(thresholds[c] < math.inf for c in path)]
+    if to == "level":
+        paths = [path for path in paths if chain(path)]
+    if to == "any":
+        return paths
+    ends = [max(path) for path in paths]
+    # A path ends only where none goes on, whichever way it came.
+    going_on = {
+        end
+        for end in ends
+        for path in paths
+        if end in path
+        and max(path) != end
+        and end in parents[max(path)]
+        and (to == "leaf" or level[max(path)] == level[end] + 1)
+    }
+    return [path for path, end in zip(paths, ends, strict=True) if end not in going_on]
+
+
 def decided_paths(decided: set[int], parents: Parents, closure: str) -> list[set[int]]:
     """All paths of decided categories only."""
     found = [way for end in range(len(parents)) for way in ways(end, parents, closure)]

@@ -41,6 +41,13 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")
 Threshold = Annotated[
     float | None, typer.Option("--threshold", help="Decide at this score instead of the model's thresholds.")
 ]
+Decoding = Annotated[
+    str | None,
+    typer.Option(
+        "--decoding",
+        help="Decode this way instead of the model's: a name, or '{\"type\": ...}' with settings.",
+    ),
+]
 OnError = Annotated[
     str,
     typer.Option(
@@ -117,6 +124,7 @@ def evaluate(
     ],
     as_json: AsJson = False,
     threshold: Threshold = None,
+    decoding: Decoding = None,
     on_error: OnError = "raise",
     file_format: Format = "auto",
     plugins: Plugins = [],  # noqa: B006
@@ -128,8 +136,8 @@ def evaluate(
 
     with Display() as display:
         metrics = work(
-            model, str(file), threshold=threshold, on_error=on_error, file_format=file_format,
-            plugins=plugins, device=device, reporter=display,
+            model, str(file), threshold=threshold, decoding=decoding, on_error=on_error,
+            file_format=file_format, plugins=plugins, device=device, reporter=display,
         )  # fmt: skip
         display.evaluation(metrics, as_json=as_json, title=str(file))
 
@@ -150,6 +158,7 @@ def predict(
         ),
     ] = None,
     threshold: Threshold = None,
+    decoding: Decoding = None,
     all_scores: Annotated[
         bool, typer.Option("--all", help="Every category with its score, decided or not.")
     ] = False,
@@ -166,8 +175,8 @@ def predict(
     with Display() as display:
         table = output is None and not as_json and sys.stdout.isatty()
         work(
-            model, file, output=output, top_k=top_k, threshold=threshold, all_scores=all_scores, on_error=on_error,
-            file_format=file_format, plugins=plugins, device=device, reporter=display,
+            model, file, output=output, top_k=top_k, threshold=threshold, decoding=decoding,
+            all_scores=all_scores, on_error=on_error, file_format=file_format, plugins=plugins, device=device, reporter=display,
             show=display.answer if table else None,
         )  # fmt: skip
 

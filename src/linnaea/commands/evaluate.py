@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def evaluate(
     file: str,
     *,
     threshold: float | None = None,
+    decoding: str | None = None,
     on_error: str = "raise",
     file_format: str = "auto",
     plugins: Sequence[str] = (),
@@ -31,9 +33,11 @@ def evaluate(
     Raises:
         DataError: no documents, a broken one, one without labels, or a label outside the taxonomy.
         ModelError: the model cannot be loaded.
+        UsageError: the threshold or decoding cannot act.
     """
     reporter = reporter or Silent()
     model = load(model_path, plugins, device=device)
+    model = replace(model, decider=model.decider_with(threshold=threshold, decoding=decoding))
     data = reading(model.config.data, on_error, file_format)
     quarantine = Path(Path(file).name).with_suffix(".quarantine.jsonl") if on_error == "quarantine" else None
     policy = ErrorPolicy(data.on_error, quarantine)
@@ -43,12 +47,5 @@ def evaluate(
         reporter.warn(policy.message() or "")
     if not documents:
         raise DataError("no documents to evaluate", where=file)
-    model = model if threshold is None else _with_threshold(model, threshold)
     evaluation, _, _ = model.evaluate_split(model.featurizer.encode(documents), gold)
     return evaluation.to_json()
-
-
-def _with_threshold(model: Any, threshold: float) -> Any:
-    from dataclasses import replace
-
-    return replace(model, decider=model.decider_with(threshold=threshold))

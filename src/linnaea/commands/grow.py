@@ -15,9 +15,9 @@ from typing import Any
 from linnaea.commands.former import RECORD, Former, Wish, grown_config, new_files, open_former
 from linnaea.commands.train import Result, fit
 from linnaea.config.config import Config, load_plugin
-from linnaea.config.outcome import TunedConfig
 from linnaea.config.percategory import PerCategoryStrategyConfig
 from linnaea.corpus.policy import ErrorPolicy
+from linnaea.decision.decider import Decider
 from linnaea.errors import ConfigError, UsageError
 from linnaea.files import RunFolder, read_json, write_json
 from linnaea.reporter import Reporter, Silent
@@ -79,6 +79,7 @@ def grow(
     for name in plugins:
         load_plugin(name)
     old = open_former(path, wish, plugins)
+    _check_calibration(old, path)
     new = read_taxonomy(wish.taxonomy, wish.taxonomy_format, old.model.taxonomy.separator)
     change = Change.between(old.model.taxonomy, new, read_renames(wish.renames, old.model.taxonomy, new))
     if change.empty and not any(wish.data.values()) and not wish.train_all:
@@ -110,9 +111,30 @@ def grow(
         result = fit(
             config, corpus, run, resume=resume, reporter=reporter,
             strategy=growing(config, growth, old.categories),
-            settle=lambda decider: growth.keep_thresholds(decider, config),
+            settle=lambda decider: _settled(decider, growth, config, reporter),
         )  # fmt: skip
     return Grown(growth, result)
+
+
+def _check_calibration(old: Former, path: Path) -> None:
+    """Refuse thresholds that networks found on their own scores, and that are saved for calibrated ones."""
+    if old.model.decider.calibration is None or old.model.config.decision.threshold.type != "strategy":
+        return
+    raise UsageError(
+        "the thresholds that its networks found went into calibrated scores, and new ones cannot go beside them",
+        where=str(path),
+        hint='models of "threshold": "per_category" can grow, and those without calibration',
+    )
+
+
+def _settled(decider: Decider, growth: Growth, config: Config, reporter: Reporter) -> Decider:
+    """``decider`` with the thresholds of what is kept, unless they belong to scores or documents of their own."""
+    if decider.calibration is None and decider.promise is None:
+        return growth.keep_thresholds(decider, config)
+    if not growth.everything:
+        what = "scores are calibrated" if decider.promise is None else "thresholds come with a promise"
+        reporter.note(f"the {what}: all thresholds are found anew")
+    return decider
 
 
 def _refuse(out: Path, model: Path) -> None:
@@ -154,11 +176,11 @@ def _tell_dev(config: Config, growth: Growth, corpus: Corpus, reporter: Reporter
 
 
 def _judged_on_dev(config: Config) -> bool:
-    strategy, threshold = config.training.strategy, config.decision.threshold
+    strategy, tuned = config.training.strategy, config.decision.tuned
     if isinstance(strategy, PerCategoryStrategyConfig):
         return strategy.dev is None
     # A network that was tuned out of fold is tuned on dev when it grows.
-    return isinstance(threshold, TunedConfig) and (strategy.network or threshold.on == "dev")
+    return tuned is not None and (strategy.network or tuned.on == "dev")
 
 
 def _record(old: Former, wish: Wish, generations: Sequence[Generation]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def predict(
     output: Path | None = None,
     top_k: int | None = None,
     threshold: float | None = None,
+    decoding: str | None = None,
     all_scores: bool = False,
     on_error: str = "raise",
     file_format: str = "auto",
@@ -39,15 +40,17 @@ def predict(
 
     Args:
         output: written whole or not at all; None: stdout.
+        decoding: a name, or an object as JSON; None: the model's own.
         show: called with each answer and its document instead of writing JSON (the table on a terminal).
 
     Raises:
         DataError: a broken document, unless ``on_error`` says otherwise.
         ModelError: the model cannot be loaded.
+        UsageError: the cap, threshold or decoding cannot act.
     """
     reporter = reporter or Silent()
     model = load(model_path, plugins, device=device)
-    decider = model.decider_with(top_k, threshold)
+    decider = model.decider_with(top_k, threshold, decoding)
     data = reading(model.config.data, on_error, file_format)
     quarantine = (output or Path(Path(file).name if file != "-" else "stdin")).with_suffix(
         ".quarantine.jsonl"

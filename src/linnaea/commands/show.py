@@ -34,6 +34,7 @@ REGISTRIES = {
     "strategies": registry.strategies,
     "optimizers": registry.optimizers,
     "schedules": registry.schedules,
+    "calibrations": registry.calibrations,
     "thresholds": registry.thresholds,
     "decoders": registry.decoders,
     "metrics": registry.metrics,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from linnaea.commands.caution import check_held_out, tell_decider, tell_reliability
 from linnaea.commands.convert import tell_conversion
 from linnaea.config.config import Config, in_file
 from linnaea.config.neuralclassifier import Conversion
@@ -143,6 +144,7 @@ def fit(
         settle: has the last word about thresholds (a model that grew keeps most of its own).
     """
     reporter = reporter or Silent()
+    check_held_out(config, corpus)
     fitted = (strategy or build_strategy(config)).fit(corpus, run, resume=resume, reporter=reporter)
     if not fitted.main_process:
         return Result(run, {}, main_process=False)
@@ -150,7 +152,10 @@ def fit(
         config.decision, config.task, fitted.tuning, fitted.tuning_gold, fitted.support_C, corpus.taxonomy,
         fitted.found_C,
     )  # fmt: skip
+    if fitted.follows:
+        decider = decider.following(fitted.follows)
     decider = decider if settle is None else settle(decider)
+    tell_decider(decider, reporter)
     model = Model(
         corpus.taxonomy,
         corpus.featurizer,
@@ -278,6 +283,7 @@ def _evaluate(
     if predictions.sparse and model.config.evaluation.keep is None:
         kept = f"only the best {predictions.kept} scores of each document were kept: the others count as not decided"
         reporter.warn(f"{name}: {kept} (evaluation.keep)")
+    tell_reliability(model, predictions, gold, name, reporter)
     decisions = model.decide(predictions)
     _write_predictions(run.predictions, predictions, decisions, gold)
     return {"split": name, **model.measured(predictions, decisions, gold).to_json()}

@@ -8,8 +8,8 @@ from linnaea.config import percategory
 from linnaea.config.embedders import TableConfig
 from linnaea.config.encoders_pretrained import OwnEmbedding, PretrainedConfig
 from linnaea.config.objective import BCEConfig, SoftmaxConfig
-from linnaea.config.outcome import TunedConfig
-from linnaea.config.part import Part, Span
+from linnaea.config.part import Part, Span, shown
+from linnaea.config.promises import promises, with_promise
 from linnaea.config.task import InputConfig, NgramConfig, PretrainedTokenizerConfig, idle_inputs
 from linnaea.config.vectors import idle_keys, with_vectors
 from linnaea.errors import ConfigError
@@ -29,13 +29,14 @@ def resolve(config: Config) -> Config:
         config = _with_loss(config)
         config = _with_own_tokenizer(_with_own_embedding(config))
         _check_objective(config)
+        _check_head(config)
         config = with_vectors(config)
         _check_spans(config)
     else:
         _check_idle(config)
         config = config.model_copy(update={"input": _linear_input(config.input)})
     _check_decision(config)
-    return _with_tuning(_with_cap(config))
+    return _with_tuning(with_promise(_with_cap(config)))
 
 
 # What of "run" acts on networks only.
@@ -79,7 +80,8 @@ def _check_objective(config: Config) -> None:
             f"{objective.loss.type!r} is for exactly one label, not for a {task.type} task",
             where="objective.loss", hint='use "bce" or "focal_sigmoid"',
         )  # fmt: skip
-    if objective.recursive_penalty > 0 and task.taxonomy is None and task.flat:
+    _check_loss(config)
+    if objective.recursive is not None and task.taxonomy is None and task.flat:
         raise ConfigError(
             "needs a taxonomy with edges", where="objective.recursive_penalty", hint="set task.taxonomy"
         )
@@ -88,6 +90,30 @@ def _check_objective(config: Config) -> None:
     if stopping is not None and stopping.metric == "f1" and task.type != "binary" and not alone:
         hint = "did you mean 'micro_f1'?"
         raise ConfigError('"f1" is for binary tasks', where="training.early_stopping.metric", hint=hint)
+
+
+def _check_loss(config: Config) -> None:
+    """Refuse a loss over several categories where there is one, and a coherent one where gold is not."""
+    task, loss = config.task, config.objective.loss
+    if loss is None:
+        return
+    if loss.coherent and task.flat:
+        problem = f"{loss.type!r} holds scores to a taxonomy, and a {task.type} task is flat"
+        raise ConfigError(problem, where="objective.loss", hint='use "bce", or a hierarchical task')
+    if loss.coherent and task.closure != "ancestors":
+        problem = f"under {task.closure!r} gold may lack ancestors, which {loss.type!r} counts as decided"
+        raise ConfigError(problem, where="task.closure", hint='use "ancestors", or another objective.loss')
+    if loss.relative and task.type == "binary":
+        problem = f"{loss.type!r} weighs categories against each other; a binary task has one"
+        raise ConfigError(problem, where="objective.loss", hint='use "bce", "focal_sigmoid" or "asymmetric"')
+
+
+def _check_head(config: Config) -> None:
+    """Refuse a head that follows the taxonomy where the task has none."""
+    head, task = config.model.head, config.task
+    if head.needs_hierarchy and task.flat:
+        problem = f"the head {head.type!r} follows the taxonomy, and a {task.type} task is flat"
+        raise ConfigError(problem, where="model.head", hint='use "linear", or "type": "hierarchical" in task')
 
 
 def _check_spans(config: Config) -> None:
@@ -154,9 +180,18 @@ def _check_decision(config: Config) -> None:
         if decision.top_k not in (None, 1):
             problem = "a multiclass task has exactly one category a document"
             raise ConfigError(problem, where="decision.top_k")
+        if decision.calibration is not None and not decision.calibration.of_rows:
+            problem = f"{decision.calibration.type!r} looks at one category at a time, and here one excludes the others"
+            raise ConfigError(problem, where="decision.calibration", hint='use "temperature"')
     if task.flat and decision.decoding.type != "none":
         problem = f"a {task.type} task is flat: nothing to decode"
         raise ConfigError(problem, where="decision.decoding", hint="leave it out")
+    # A cap of evaluation.keep stands as top_k in a config that was resolved before.
+    top_k = decision.top_k if decision.top_k != config.evaluation.keep else None
+    try:
+        decision.decoding.check(task.gold_closure, top_k)
+    except ConfigError as error:
+        raise ConfigError(error.message, where=f"decision.{error.where}", hint=error.hint) from None
 
 
 def _with_cap(config: Config) -> Config:
@@ -171,15 +206,35 @@ def _with_cap(config: Config) -> Config:
 
 
 def _with_tuning(config: Config) -> Config:
-    """Thresholds are tuned on dev for networks, out of fold for linear models, unless told."""
-    threshold = config.decision.threshold
-    if not isinstance(threshold, TunedConfig) or threshold.on is not None:
-        return config
-    on = "dev" if config.training.strategy.network else "cross"
-    if on == "dev" and threshold.given("folds"):
-        raise ConfigError('acts only with "on": "cross"', where="decision.threshold.folds")
-    threshold = threshold.model_copy(update={"on": on})
-    return config.model_copy(update={"decision": config.decision.model_copy(update={"threshold": threshold})})
+    """What is tuned is tuned on dev for networks, out of fold for linear models, unless told; all of it on the same."""
+    parts = config.decision.held_out
+    on = _agreed(config, "on")
+    if on is None:
+        on = "dev" if config.training.strategy.network or promises(config) else "cross"
+    told = {key: part.folds for key, part in parts.items() if part.given("folds")}
+    if on == "dev" and told:
+        raise ConfigError('acts only with "on": "cross"', where=f"decision.{min(told)}.folds")
+    update: dict[str, Any] = {"on": on}
+    if told:
+        update["folds"] = _agreed(config, "folds")
+    changed = {key: part.model_copy(update=update) for key, part in parts.items()}
+    return config.model_copy(update={"decision": config.decision.model_copy(update=changed)})
+
+
+def _agreed(config: Config, key: str) -> Any:
+    """What the parts that look at held-out scores say of ``key``; None: nothing.
+
+    Raises:
+        ConfigError: two say different things.
+    """
+    parts = config.decision.held_out
+    said = {name: getattr(part, key) for name, part in parts.items() if part.given(key)}
+    said = {name: value for name, value in said.items() if value is not None}
+    if len(set(said.values())) > 1:
+        problem = f"{shown(said['calibration'])}, and thresholds are found on {shown(said['threshold'])}"
+        hint = "both look at the same scores: name it once"
+        raise ConfigError(problem, where=f"decision.calibration.{key}", hint=hint)
+    return next(iter(said.values()), None)
 
 
 def _linear_input(part: InputConfig) -> InputConfig:
@@ -216,8 +271,9 @@ def without_idle(value: dict[str, Any], config: Config) -> dict[str, Any]:
         del value["model"]["embedder"]
     for key in getattr(config.training.strategy, "idle", ()):
         value["training"]["strategy"].pop(key, None)
-    for key in getattr(config.model.encoder, "idle", ()):
-        value.get("model", {}).get("encoder", {}).pop(key, None)
+    for part in ("encoder", "head"):
+        for key in getattr(getattr(config.model, part), "idle", ()):
+            value.get("model", {}).get(part, {}).pop(key, None)
     for key in ("ngram", "char_ngram"):
         if value["input"].get(key, {}).get("buckets"):
             value["input"][key].pop("min_count", None)
@@ -227,6 +283,7 @@ def without_idle(value: dict[str, Any], config: Config) -> dict[str, Any]:
         value["task"].pop("closure", None)
     if config.task.type == "multiclass":
         value["decision"].pop("threshold", None)
-    elif value["decision"]["threshold"].get("on") == "dev":
-        value["decision"]["threshold"].pop("folds", None)
+    for key, tuned in config.decision.held_out.items():
+        if tuned.on == "dev":
+            value["decision"].get(key, {}).pop("folds", None)
     return value

@@ -12,6 +12,13 @@ from linnaea.config.registry import encoders
 from linnaea.errors import ConfigError
 
 
+def check_odd(key: str, size: int, what: str) -> None:
+    """Refuse a window without a middle."""
+    if size % 2 == 0:
+        hint = f"a window has a {what} in its middle: {size - 1} or {size + 1}"
+        raise Nested(ConfigError(f"must be odd, received {size}", where=key, hint=hint))
+
+
 @encoders.declare("dpcnn")
 class DPCNNConfig(EncoderConfig):
     """A pyramid of residual convolutions, the text halved at every block (Johnson and Zhang 2017)."""
@@ -31,10 +38,7 @@ class DPCNNConfig(EncoderConfig):
     @model_validator(mode="after")
     def _centred(self) -> DPCNNConfig:
         for key in ("region_size", "kernel_size"):
-            size = getattr(self, key)
-            if size % 2 == 0:
-                hint = f"a window has a token in its middle: {size - 1} or {size + 1}"
-                raise Nested(ConfigError(f"must be odd, received {size}", where=key, hint=hint))
+            check_odd(key, getattr(self, key), "token")
         return self
 
     @property
@@ -70,3 +74,42 @@ class VDCNNConfig(EncoderConfig):
     @property
     def spans(self) -> dict[str, Span]:
         return {"top_k": Span(self.top_k, KEPT, per=8)}  # time is halved three times
+
+
+@encoders.declare("hr_dgcnn")
+class HRDGCNNConfig(EncoderConfig):
+    """Convolutions over the neighbourhoods of a text's most central words in its graph of words (Peng 2018)."""
+
+    window: int = Field(
+        3, ge=2, description="words that stand so near are neighbours: 2 are those side by side"
+    )
+    graph_size: Positive = Field(64, description="words of the highest degree that are read of a text")
+    neighbor_size: Positive = Field(
+        5, description="words that are read around each of them, with the word itself"
+    )
+    filters: list[Positive] = Field(
+        [64, 96, 96],
+        min_length=1,
+        description="of the convolution over neighbourhoods, and of those after it over the words in order of degree; "
+        "the larger of two is taken after each",
+    )
+    kernel_size: Positive = Field(
+        5, description="of the convolutions after the first; odd", json_schema_extra=ODD
+    )
+    hidden: list[Positive] = Field(
+        [256, 96], min_length=1, description="of the dense layers at the end; the last is the document vector"
+    )
+
+    @model_validator(mode="after")
+    def _acts(self) -> HRDGCNNConfig:
+        for key, problem in self.idle.items():
+            if self.given(key):
+                raise Nested(ConfigError(problem, where=key, hint="leave it out"))
+        check_odd("kernel_size", self.kernel_size, "word")
+        return self
+
+    @property
+    def idle(self) -> dict[str, str]:
+        """The keys that do nothing beside the others, and why."""
+        only = len(self.filters) == 1
+        return {"kernel_size": "acts from the second of filters on, and there is one"} if only else {}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from linnaea.config.neuralclassifier_heads import head
 from linnaea.config.neuralclassifier_models import SECTIONS, embedder, encoder, model_name, used_sections
 from linnaea.config.neuralclassifier_parts import (
     features,
@@ -84,18 +85,13 @@ def convert(value: Mapping[str, Any], folder: Path | None = None) -> Conversion:
     name = model_name(old)
     single = old.choose("task_info.label_type", {"single_label": True, "multi_label": False}, "multi_label")
     config: dict[str, Any] = {"task": {}, "data": _data(old, places)}
-    config["task"] = task = _task(old, places, single, config["data"])
+    config["task"] = task = _task(old, places, name, single, config["data"])
     read = features(old, name)
     config["input"] = input_part(old, read)
     config["model"] = {
         "embedder": embedder(old, name, places, read),
         "encoder": encoder(old, name),
-        "head": {
-            "type": "linear",
-            "dropout": old.take(
-                "train.hidden_layer_dropout", 0.5, "model.head.dropout", "before the head, never on logits"
-            ),
-        },
+        "head": head(old, name, task.get("taxonomy")),
     }
     config["objective"] = objective(old, task)
     config["training"] = training(old, task)
@@ -115,8 +111,9 @@ def _ordered(old: Old) -> list[Row]:
     return sorted(old.rows, key=lambda row: place.get(row.key, -1))
 
 
-def _task(old: Old, places: Places, single: bool, data: dict[str, Any]) -> dict[str, Any]:
-    hierarchical = old.get("task_info.hierarchical", False)
+def _task(old: Old, places: Places, name: str, single: bool, data: dict[str, Any]) -> dict[str, Any]:
+    written = old.get("task_info.hierarchical", False)
+    hierarchical = written or name == "HMCN"
     kind = "hierarchical" if hierarchical else "multiclass" if single else "multilabel"
     task: dict[str, Any] = {"type": kind}
     became = f"task.type = {kind}"
@@ -128,11 +125,12 @@ def _task(old: Old, places: Places, single: bool, data: dict[str, Any]) -> dict[
             became += ", task.paths = one"
     old.became("task_info.label_type", became)
     closure = "task.closure = none" if hierarchical else f"task.type = {kind}"
-    old.became("task_info.hierarchical", closure, "labels count as they are written" if hierarchical else "")
+    note = "labels count as they are written" if written else "HMCN follows the taxonomy; true crashed it"
+    old.became("task_info.hierarchical", closure, note if hierarchical else "")
     key = "task_info.hierar_taxonomy"
-    name = old.get(key, "")
-    path, where = places.find(name) if name else ("", "")
-    if name and (hierarchical or names_all_labels(path, data["train"])):
+    file = old.get(key, "")
+    path, where = places.find(file) if file else ("", "")
+    if file and (hierarchical or names_all_labels(path, data["train"])):
         task |= {"taxonomy": path, "taxonomy_format": "children"}
         old.became(key, f"task.taxonomy = {path}", where if hierarchical else "as the list of categories")
     else:

@@ -68,6 +68,12 @@ def _textrnn(old: Old) -> Part:
     return part
 
 
+def _hmcn(old: Old) -> Part:
+    for key in ("TextRNN.doc_embedding_type", "TextRNN.attention_dimension"):
+        old.became(key, note="not read: HMCN takes the mean of the states")
+    return {"type": "textrnn", **_recurrence(old, "TextRNN"), "pooling": "mean"}
+
+
 def _textrcnn(old: Old) -> Part:
     for key in ("TextRCNN.doc_embedding_type", "TextRCNN.attention_dimension"):
         old.became(key, note="not read: convolutions follow the recurrence")
@@ -169,20 +175,18 @@ MODELS: dict[str, tuple[str | None, Callable[[Old], Part]]] = {
     "AttentiveConvNet": ("AttentiveConvNet", _attentive),
     "Transformer": ("Transformer", _transformer),
     "RegionEmbedding": (None, _region),
+    "HMCN": ("HMCN", _hmcn),
 }
-SECTIONS = (*dict.fromkeys(section for section, _ in MODELS.values() if section), "HMCN", "VDCNN", "RCNN")
+SECTIONS = (*dict.fromkeys(section for section, _ in MODELS.values() if section), "VDCNN", "RCNN")
 
 
 def model_name(old: Old) -> str:
     """The model that the file asks for.
 
     Raises:
-        ConfigError: none, an unknown one, or HMCN.
+        ConfigError: none, or an unknown one.
     """
     name = old.get("model_name", "")
-    if name == "HMCN":
-        problem = "HMCN brings a head of its own, which is not there yet"
-        raise ConfigError(problem, where="model_name", hint="the other ten models are")
     if name not in MODELS:
         known = "one of " + ", ".join(MODELS)
         if not name:
@@ -198,10 +202,8 @@ def model_name(old: Old) -> str:
 def encoder(old: Old, name: str) -> Part:
     """``model.encoder``."""
     part = MODELS[name][1](old)
-    if name != "Transformer":
-        old.became("model_name", f"model.encoder = {part['type']}")
-    else:
-        old.became("model_name", f"model.encoder = {part['type']}", "by Transformer.use_star")
+    notes = {"Transformer": "by Transformer.use_star", "HMCN": "and model.head = hmcn"}
+    old.became("model_name", f"model.encoder = {part['type']}", notes.get(name, ""))
     return part
 
 

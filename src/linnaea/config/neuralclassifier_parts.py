@@ -107,7 +107,7 @@ def objective(old: Old, task: dict[str, Any]) -> dict[str, Any]:
         old.warn(key, f"{written} is for exactly one label a document: {loss} here (the old program stopped)")
     part: dict[str, Any] = {"loss": loss}
     key = "task_info.hierar_penalty"
-    if task["type"] == "hierarchical":
+    if old.get("task_info.hierarchical", False):
         part["recursive_penalty"] = old.take(key, 1e-6, "objective.recursive_penalty")
     else:
         old.became(key, note="acts where hierarchical is true only")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
+from linnaea.config.calibration import CalibrationConfig, Held, HeldOut
+from linnaea.config.decoding import DecodingConfig, NoDecodingConfig
 from linnaea.config.part import Choice, Nested, Part
-from linnaea.config.registry import OneOf, decoders, metrics, thresholds
+from linnaea.config.registry import OneOf, calibrations, decoders, metrics, thresholds
 from linnaea.errors import ConfigError
 
 Aim = Literal["micro_f1", "macro_f1", "both"]
@@ -24,22 +26,10 @@ class FixedConfig(ThresholdConfig):
     value: float = Field(0.5, ge=0, le=1, description="the least score that is decided")
 
 
-class TunedConfig(ThresholdConfig):
-    """Base of the thresholds that are found on held-out documents."""
+class TunedConfig(ThresholdConfig, HeldOut):
+    """Base of the thresholds that are the best for an aim on held-out documents."""
 
     aim: Aim = Field("both", description="what is made best; both: the mean of the two")
-    on: Literal["dev", "cross"] | None = Field(
-        None,
-        description="dev, or out-of-fold scores over train and dev; "
-        "default: dev for networks, cross for linear",
-    )
-    folds: int = Field(5, ge=2, description="of cross")
-
-    @model_validator(mode="after")
-    def _fits(self) -> TunedConfig:
-        if self.on == "dev" and self.given("folds"):
-            raise Nested(ConfigError('acts only with "on": "cross"', where="folds"))
-        return self
 
 
 @thresholds.declare("global")
@@ -56,33 +46,58 @@ class PerCategoryConfig(TunedConfig):
     )
 
 
-class DecodingConfig(Choice):
-    """Base of all ways to make a set of categories fit the taxonomy."""
+class PromisedConfig(ThresholdConfig, HeldOut):
+    """Base of the thresholds that come with a promise, which held-out documents back."""
+
+    on: Held | None = Field(
+        None,
+        description="dev, the default; cross: out-of-fold scores over train and dev, and no exact promise",
+    )
 
 
-@decoders.declare("none")
-class NoDecodingConfig(DecodingConfig):
-    """The thresholds alone."""
+@thresholds.declare("conformal")
+class ConformalConfig(PromisedConfig):
+    """One threshold a category, at which a promised share of its documents is found."""
+
+    recall: float = Field(0.9, gt=0, lt=1, description="the share of a category's documents that is promised")
+
+    @field_validator("recall", mode="before")
+    @classmethod
+    def _share(cls, value: object) -> object:
+        return _share(value)
 
 
-@decoders.declare("ancestors")
-class AncestorsConfig(DecodingConfig):
-    """Add all ancestors of what is decided."""
+@thresholds.declare("cautious")
+class CautiousConfig(PromisedConfig):
+    """One threshold for all, at which wrong decisions stay below a promised share: unsure of a child, the parent is given."""
+
+    error: float = Field(0.1, gt=0, lt=1, description="the share that is promised not to be passed")
+    of: Literal["categories", "documents"] = Field(
+        "categories",
+        description="categories: of a document's categories that are wrong, the mean over documents; "
+        "documents: of documents with any wrong category",
+    )
+
+    @field_validator("error", mode="before")
+    @classmethod
+    def _share(cls, value: object) -> object:
+        return _share(value)
 
 
-@decoders.declare("top_down")
-class TopDownConfig(DecodingConfig):
-    """Keep what has all its parents kept."""
-
-
-@decoders.declare("max")
-class MaxConfig(DecodingConfig):
-    """A category's score is the largest among itself and its descendants, before thresholds are tuned."""
+def _share(value: object) -> object:
+    """``value``; what looks like a percentage is refused with what was meant."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1 < value < 100:
+        hint = f"{value} % are {value / 100:g}"
+        raise Nested(ConfigError(f"must lie between 0 and 1, not {value}", hint=hint))
+    return value
 
 
 class DecisionConfig(Part):
     """From scores to sets of categories."""
 
+    calibration: Annotated[CalibrationConfig, OneOf(calibrations)] | None = Field(
+        None, description="what makes scores mean shares, before anything is decided; null: nothing does"
+    )
     threshold: Annotated[ThresholdConfig, OneOf(thresholds, "fixed")] = Field(
         FixedConfig(), description="from which score on a category is decided"
     )
@@ -95,6 +110,17 @@ class DecisionConfig(Part):
         description="at most so many categories a document, the best, before decoding; "
         "null: evaluation.keep where that is given, else no cap",
     )
+
+    @property
+    def held_out(self) -> dict[str, HeldOut]:
+        """The parts that look at held-out scores, by key; once a config is resolved, all at the same."""
+        parts = {"threshold": self.threshold, "calibration": self.calibration}
+        return {key: part for key, part in parts.items() if isinstance(part, HeldOut)}
+
+    @property
+    def tuned(self) -> HeldOut | None:
+        """Any of them; None: there is none."""
+        return next(iter(self.held_out.values()), None)
 
 
 class MetricConfig(Choice):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from linnaea.config.outcome import ThresholdConfig, TunedConfig
+from linnaea.config.decoding import PathConfig
+from linnaea.config.outcome import ThresholdConfig
 from linnaea.config.part import Nested, Part
 from linnaea.config.registry import strategies, thresholds
 from linnaea.config.training import StrategyConfig
@@ -69,7 +70,7 @@ class PerCategoryStrategyConfig(StrategyConfig):
     )
     min_positives: int = Field(1, ge=1, description="with fewer documents a category gets no network")
     without_network: Literal["never", "parent"] = Field(
-        "never", description="such a category is never decided, or whenever its parent is"
+        "never", description="such a category is never decided, or whenever all its parents are"
     )
     dev: OwnDevConfig | None = Field(None, description="null: all categories share data.dev")
     executor: Executor = Field(
@@ -143,7 +144,7 @@ def resolve(config: Config) -> Config:
 
 
 def _check(config: Config, strategy: PerCategoryStrategyConfig) -> None:
-    encoder, objective, threshold = config.model.encoder, config.objective, config.decision.threshold
+    encoder, objective = config.model.encoder, config.objective
     if strategy.start_from == "parent" and not encoder.inheritable:
         problem = f"the encoder {encoder.type!r} has no parameters that a category could inherit"
         hint = 'use "scratch", or another encoder'
@@ -151,23 +152,45 @@ def _check(config: Config, strategy: PerCategoryStrategyConfig) -> None:
     if config.model.head.type != "linear":
         problem = f"one network a category has the head 'linear', not {config.model.head.type!r}"
         raise ConfigError(problem, where="model.head")
+    one_path = config.task.paths == "one" or isinstance(config.decision.decoding, PathConfig)
+    if strategy.without_network == "parent" and one_path:
+        problem = "a category that is decided whenever its parent is stands beside the one path of a document"
+        hint = 'use "never", or let a document have several paths'
+        raise ConfigError(problem, where="training.strategy.without_network", hint=hint)
     if objective.class_weights is not None:
         hint = 'use training.strategy.class_weights with "search": "weights"'
         raise ConfigError("the strategy per_category finds them", where="objective.class_weights", hint=hint)
-    if objective.recursive_penalty:
+    if objective.recursive is not None:
         problem = "one network a category has no weights to tie along the taxonomy"
         raise ConfigError(problem, where="objective.recursive_penalty", hint="leave it out")
     if objective.loss is not None and objective.loss.scores == "softmax":
         hint = 'use "bce"'
         raise ConfigError("one network a category is binary", where="objective.loss", hint=hint)
+    _check_loss(config, strategy)
     stopping = config.training.early_stopping
     if stopping is not None and stopping.given("metric") and stopping.metric not in METRICS:
         problem = f"{stopping.metric!r} is of several categories, each network here has one"
         hint = f"use one of {', '.join(METRICS)}"
         raise ConfigError(problem, where="training.early_stopping.metric", hint=hint)
-    if isinstance(threshold, TunedConfig) and (threshold.on == "cross" or strategy.dev is not None):
-        problem = "thresholds of one network a category are tuned on dev documents that all categories share"
-        raise ConfigError(problem, where="decision.threshold", hint='use "strategy"')
+    for key, part in config.decision.held_out.items():
+        if part.on == "cross" or strategy.dev is not None:
+            what = "thresholds of one network a category are" if key == "threshold" else "scores are"
+            made = "tuned" if key == "threshold" else "calibrated"
+            problem = f"{what} {made} on dev documents that all categories share"
+            hint = 'use "strategy"' if key == "threshold" else "give data.dev, or leave it out"
+            raise ConfigError(problem, where=f"decision.{key}", hint=hint)
     if config.run.devices != 1:
         problem = "one network a category is spread out by training.strategy.executor"
         raise ConfigError(problem, where="run.devices", hint="leave it out")
+
+
+def _check_loss(config: Config, strategy: PerCategoryStrategyConfig) -> None:
+    loss = config.objective.loss
+    if loss is None:
+        return
+    if loss.relative:
+        problem = f"{loss.type!r} weighs categories against each other; one network a category has one"
+        raise ConfigError(problem, where="objective.loss", hint='use "bce", "focal_sigmoid" or "asymmetric"')
+    if not loss.weighable and strategy.search == "weights":
+        problem = f"under the loss {loss.type!r} class weights give no threshold"
+        raise ConfigError(problem, where="training.strategy.search", hint='use "threshold"')

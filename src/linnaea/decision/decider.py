@@ -6,19 +6,24 @@ Shape letters: N documents, C categories.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from linnaea.config.outcome import DecisionConfig, DecodingConfig, NoDecodingConfig
+from linnaea.config.decoding import Closure, DecodingConfig, NoDecodingConfig
+from linnaea.config.outcome import DecisionConfig
 from linnaea.config.part import shown
 from linnaea.config.registry import decoders
-from linnaea.decision.decoding import Closure, Decoding, chosen_scores, single_path
+from linnaea.decision.calibration import read_calibration
+from linnaea.decision.curves import Calibration
+from linnaea.decision.decoding import Decoding, chosen_scores
 from linnaea.decision.predictions import Decisions, Predictions
-from linnaea.errors import ConfigError, ModelError, UsageError, suggest
+from linnaea.decision.rules import Promise
+from linnaea.decision.saved import by_id, columns_of, inside
+from linnaea.errors import ConfigError, ModelError, UsageError
 from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
 
@@ -32,7 +37,7 @@ _KEYS = ("taxonomy", "choice", "decoding", "top_k", "paths", "closure", "thresho
 class Decider:
     """Decides for each document which categories it belongs to.
 
-    In this order: the cap (all but the ``top_k`` highest scores of a document are out; equal scores: the
+    In this order: the calibration, the cap (all but the ``top_k`` highest scores of a document are out; equal scores: the
     lower column stays), the decoder's part in scores (``max``), thresholds (score >= threshold), the decoder,
     and for ``paths: one`` the best single path. A score that was not kept, by the cap or in sparse
     predictions, is never decided.
@@ -42,6 +47,9 @@ class Decider:
         choice: ``thresholds``, or ``best``: the one category with the highest score that may be decided
             (multiclass).
         positives_C: positives seen while tuning; None where nothing was tuned.
+        calibration: what the scorer's scores go through first; None: nothing.
+        promise: what the thresholds hold; None: nothing.
+        follows: columns that are decided, after all else, wherever all their parents are.
     """
 
     taxonomy: Taxonomy
@@ -52,12 +60,21 @@ class Decider:
     paths: Literal["many", "one"] = "many"
     closure: Closure = "ancestors"
     positives_C: np.ndarray | None = None
+    calibration: Calibration | None = None
+    promise: Promise | None = None
+    follows: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.thresholds_C.shape != (len(self.taxonomy),) or np.isnan(self.thresholds_C).any():
             raise ValueError(
                 f"thresholds {self.thresholds_C.shape} for {len(self.taxonomy)} categories, or NaN among them"
             )
+
+    def following(self, columns: Sequence[int]) -> Decider:
+        """The same, with ``columns`` decided wherever all their parents are and nowhere else."""
+        thresholds_C = self.thresholds_C.copy()
+        thresholds_C[list(columns)] = np.inf
+        return replace(self, thresholds_C=thresholds_C, follows=tuple(sorted(columns)))
 
     def decide(self, predictions: Predictions) -> Decisions:
         """The categories of each document, with the scores to print.
@@ -74,7 +91,7 @@ class Decider:
         if predictions.sparse or self.top_k is not None:
             thresholds_C = np.maximum(thresholds_C, np.finfo(thresholds_C.dtype).tiny)
         columns, lengths, scores = [], [], []
-        for block_NC in prepared_blocks(predictions, decoder, self.top_k):
+        for block_NC in prepared_blocks(predictions, decoder, self.top_k, self.calibration):
             chosen_NC, printed = self._choose(block_NC, thresholds_C, decoder)
             columns.append((np.flatnonzero(chosen_NC) % len(self.taxonomy)).astype(np.int32))
             lengths.append(chosen_NC.sum(axis=1, dtype=np.int64))
@@ -89,13 +106,15 @@ class Decider:
             decided_NC = _best_only(block_NC, thresholds_C < np.inf)
             return decided_NC, block_NC[decided_NC]
         decided_NC = block_NC >= thresholds_C
-        chosen_NC = decoder.decode(decided_NC)
+        chosen_NC = decoder.choose(block_NC, decided_NC, self.thresholds_C, self.closure)
         if self.paths == "one":
             # An added ancestor counts as just decided: its own score adds nothing to the worth of a path.
             # A decoder that was asked for coherence has the last word about ancestors.
             alone = self.closure == "none" and isinstance(self.decoding, NoDecodingConfig)
             closure: Closure = "ancestors" if self.closure == "none" and not alone else self.closure
-            chosen_NC = single_path(block_NC, chosen_NC, thresholds_C, self.taxonomy, closure)
+            chosen_NC = decoder.single_path(block_NC, decided_NC, chosen_NC, self.thresholds_C, closure)
+        for column in self.follows:  # parents before their children
+            chosen_NC[:, column] |= chosen_NC[:, self.taxonomy.parents[column]].all(1)
         return chosen_NC, chosen_scores(block_NC, decided_NC, chosen_NC, decoder)
 
     def _check_cut(self, predictions: Predictions) -> None:
@@ -109,23 +128,30 @@ class Decider:
         if capped or kept in (0, len(self.taxonomy)) or (lengths_N != kept).any():
             return  # a cut leaves equally many in every row
         lowest_N = scores.data.reshape(-1, kept).min(axis=1)
-        row, lowest = int(lowest_N.argmax()), float(self.thresholds_C.min())
-        if lowest_N[row] >= lowest:
+        row = int(lowest_N.argmax())
+        reached_C = np.full((1, len(self.taxonomy)), lowest_N[row])
+        if self.calibration is not None:
+            reached_C = self.calibration.dense(reached_C)
+        below_C = self.thresholds_C[reached_C[0] >= self.thresholds_C]
+        if len(below_C):
             raise UsageError(
-                f"only {kept} scores were kept, and the threshold {lowest:.3g} lies below what was cut",
+                f"only {kept} scores were kept, and the threshold {below_C.min():.3g} lies below what was cut",
                 where=f"document {predictions.ids[row]}",
                 hint=f"raise evaluation.keep, or set decision.top_k to {kept} or less",
             )
 
     def scored(self, predictions: Predictions) -> Predictions:
-        """The scores that this decider's decoding works on: under ``max`` the largest among a category and its descendants."""
-        return prepared(predictions, build_decoder(self.decoding, self.taxonomy), None)
+        """The scores that this decider's decoding works on: calibrated; under ``max`` the largest from there down."""
+        return prepared(predictions, build_decoder(self.decoding, self.taxonomy), None, self.calibration)
 
     def table(self) -> dict[str, int]:
         """How many categories have a threshold of their own, share the global one, or have none."""
         never_C = np.isinf(self.thresholds_C)
         seen_C = np.zeros(len(never_C), dtype=np.int64) if self.positives_C is None else self.positives_C
-        own = int((~never_C & (seen_C >= 3)).sum())
+        own_C = seen_C >= 3
+        if self.promise is not None:
+            own_C = ~np.isin(self.taxonomy.ids, self.promise.shared)
+        own = int((~never_C & own_C).sum())
         return {"own": own, "shared": int((~never_C).sum()) - own, "never": int(never_C.sum())}
 
     def to_json(self) -> dict[str, Any]:
@@ -142,6 +168,9 @@ class Decider:
             "closure": self.closure,
             "thresholds": dict(zip(ids, thresholds, strict=True)),
             "positives": seen,
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
+            "promise": None if self.promise is None else self.promise.to_json(),
+            "follows": [ids[column] for column in self.follows],
         }
 
     @classmethod
@@ -163,10 +192,17 @@ class Decider:
                 where=where,
                 hint="decision.json and taxonomy.json must come from the same model",
             )
+        calibration = promise = None  # models of older versions have neither, and nothing that follows
         try:
             settings = DecisionConfig.read({"decoding": value["decoding"], "top_k": value["top_k"]})
+            if value.get("calibration") is not None:
+                place = inside(where, "calibration")
+                calibration = read_calibration(value["calibration"], taxonomy, place)
         except ConfigError as error:
-            raise ModelError(error.message, where=_inside(where, error.where), hint=error.hint) from None
+            raise ModelError(error.message, where=inside(where, error.where), hint=error.hint) from None
+        if value.get("promise") is not None:
+            promise = Promise.from_json(value["promise"], taxonomy, inside(where, "promise"))
+        follows = columns_of(value.get("follows", []), taxonomy, inside(where, "follows"))
         options = {
             "choice": ("thresholds", "best"),
             "paths": ("many", "one"),
@@ -175,17 +211,18 @@ class Decider:
         for key, known in options.items():
             if value[key] not in known:
                 raise ModelError(
-                    f"must be one of {', '.join(known)}, not {shown(value[key])}", where=_inside(where, key)
+                    f"must be one of {', '.join(known)}, not {shown(value[key])}", where=inside(where, key)
                 )
-        thresholds_C = _by_id(value["thresholds"], taxonomy, np.inf, _inside(where, "thresholds"))
+        thresholds_C = by_id(value["thresholds"], taxonomy, np.inf, inside(where, "thresholds"))
         positives_C = None
         if value["positives"] is not None:
-            positives_C = _by_id(value["positives"], taxonomy, None, _inside(where, "positives")).astype(
+            positives_C = by_id(value["positives"], taxonomy, None, inside(where, "positives")).astype(
                 np.int64
             )
         return cls(
             taxonomy, thresholds_C, settings.decoding, settings.top_k,
-            value["choice"], value["paths"], value["closure"], positives_C,
+            value["choice"], value["paths"], value["closure"], positives_C, calibration, promise,
+            follows,
         )  # fmt: skip
 
 
@@ -195,20 +232,30 @@ def build_decoder(config: DecodingConfig, taxonomy: Taxonomy) -> Decoding:
     return built
 
 
-def prepared_blocks(predictions: Predictions, decoder: Decoding, top_k: int | None) -> Iterator[np.ndarray]:
-    """Dense blocks of scores as thresholds see them: capped, then through the decoder's part in scores."""
+def prepared_blocks(
+    predictions: Predictions, decoder: Decoding, top_k: int | None, calibration: Calibration | None = None
+) -> Iterator[np.ndarray]:
+    """Dense blocks of scores as thresholds see them: calibrated, capped, then through the decoder's part in scores."""
     caps = top_k is not None and top_k < predictions.kept  # else there is nothing to cut
+    bent = calibration is not None and isinstance(predictions.scores, np.ndarray)
+    if calibration is not None and not isinstance(predictions.scores, np.ndarray):
+        scores = calibration.sparse(predictions.scores)
+        predictions = Predictions(predictions.ids, predictions.taxonomy, scores)
     for _, block_NC in predictions.blocks(MEGABYTES):
+        if bent and calibration is not None:
+            block_NC = calibration.dense(block_NC)
         if caps and top_k is not None:
             block_NC = np.where(keep_best(block_NC, top_k), block_NC, block_NC.dtype.type(0))
         yield decoder.scores(block_NC)
 
 
-def prepared(predictions: Predictions, decoder: Decoding, top_k: int | None) -> Predictions:
+def prepared(
+    predictions: Predictions, decoder: Decoding, top_k: int | None, calibration: Calibration | None = None
+) -> Predictions:
     """Predictions as thresholds see them; sparse where ``predictions`` are, or where a cap acts."""
-    if top_k is None and type(decoder).scores is Decoding.scores:
+    if top_k is None and calibration is None and type(decoder).scores is Decoding.scores:
         return predictions
-    blocks = prepared_blocks(predictions, decoder, top_k)
+    blocks = prepared_blocks(predictions, decoder, top_k, calibration)
     if top_k is not None or not isinstance(predictions.scores, np.ndarray):
         parts = [csr_array(block) for block in blocks]
         sparse = csr_array(vstack(parts, format="csr")) if parts else csr_array(predictions.scores.shape)
@@ -250,27 +297,3 @@ def _applicable(thresholds_C: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
-
-
-def _inside(where: str | None, key: str | None) -> str | None:
-    return f"{where}: {key}" if where and key else where or key
-
-
-def _by_id(value: object, taxonomy: Taxonomy, null: float | None, where: str | None) -> np.ndarray:
-    """``[C]`` float64 from an object with one number (or null) for each category id."""
-    if not isinstance(value, Mapping):
-        raise ModelError(f"must be an object, not {shown(value)}", where=where)
-    for id in value:
-        if id not in taxonomy.index:
-            raise ModelError(
-                f"no category {id!r} in the taxonomy", where=where, hint=suggest(str(id), taxonomy.ids)
-            )
-    numbers = np.empty(len(taxonomy))
-    for column, id in enumerate(taxonomy.ids):
-        if id not in value:
-            raise ModelError(f"the category {id!r} is missing", where=where)
-        number = null if value[id] is None else value[id]
-        if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number):
-            raise ModelError(f"must be a number, not {shown(value[id])}", where=_inside(where, id))
-        numbers[column] = number
-    return numbers

@@ -11,18 +11,14 @@ Shape letters: N documents of a block, C categories, E edges.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from linnaea.config.outcome import DecodingConfig
+from linnaea.config.decoding import Closure, DecodingConfig
 from linnaea.config.registry import decoders
+from linnaea.decision.entries import Entries
+from linnaea.decision.paths import single_path
 from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
-
-Closure = Literal["ancestors", "path", "none"]
-
-CLIPPED_LOG_ODDS = 30.0
 
 
 @decoders.register("none")
@@ -48,6 +44,30 @@ class Decoding:
     def decode(self, decided_NC: np.ndarray) -> np.ndarray:
         """``[N, C]`` bool, from what reached its threshold to what is chosen."""
         return decided_NC
+
+    def choose(
+        self, scores_NC: np.ndarray, decided_NC: np.ndarray, thresholds_C: np.ndarray, closure: Closure
+    ) -> np.ndarray:
+        """The same for decoders that weigh scores against thresholds.
+
+        Args:
+            scores_NC: as thresholds see them.
+            decided_NC: bool, what reached its threshold.
+            thresholds_C: float64, +inf: never decided.
+            closure: of gold.
+        """
+        return self.decode(decided_NC)
+
+    def single_path(
+        self,
+        scores_NC: np.ndarray,
+        decided_NC: np.ndarray,
+        chosen_NC: np.ndarray,
+        thresholds_C: np.ndarray,
+        closure: Closure,
+    ) -> np.ndarray:
+        """``[N, C]`` bool: of what is chosen at most one path a document (tasks with ``"paths": "one"``)."""
+        return single_path(scores_NC, chosen_NC, thresholds_C, self.taxonomy, closure)
 
     def edges_up(self) -> list[tuple[int, int]]:
         """``(parent, child)`` columns; all edges below a category come before those above it."""
@@ -116,72 +136,9 @@ def chosen_scores(
     added_NC = chosen_NC & ~decided_NC
     if not added_NC.any():
         return np.asarray(scores_NC[chosen_NC])
-    largest_CN = np.array(np.where(chosen_NC, scores_NC, 0).T, order="C")
-    for parent, child in decoding.edges_up():
-        np.maximum(largest_CN[parent], largest_CN[child], out=largest_CN[parent])
-    return np.asarray(np.where(added_NC, largest_CN.T, scores_NC)[chosen_NC])
-
-
-def single_path(
-    scores_NC: np.ndarray,
-    decided_NC: np.ndarray,
-    thresholds_C: np.ndarray,
-    taxonomy: Taxonomy,
-    closure: Closure,
-) -> np.ndarray:
-    """The best single path among the decided categories of each document (tasks with ``"paths": "one"``).
-
-    A path is a category with its ancestors, all of them decided: with all ancestors under closure
-    ``ancestors``, with one chain of parents under ``path``, the category alone under ``none``. The best has
-    the highest sum of logit(score) - logit(threshold), each log-odds clipped to ±30; as every term is at
-    least 0, it goes down as far as decisions do. Equal sums: the lowest column. No decided category has a
-    whole path: nothing is chosen.
-
-    Returns:
-        ``[N, C]`` bool.
-    """
-    columns = len(taxonomy)
-    gain_CN = np.zeros((columns, len(scores_NC)))
-    rows, at = np.nonzero(decided_NC)
-    gain_CN[at, rows] = np.maximum(_log_odds(scores_NC[rows, at]) - _log_odds(thresholds_C[at]), 0)
-    total_CN = np.where(decided_NC.T, gain_CN, -np.inf)
-    above_CN = None
-    if closure == "ancestors":
-        # Sums over sets of ancestors: in a DAG an ancestor that is reached along two ways counts once.
-        total_CN = np.stack([total_CN[taxonomy.ancestors[column]].sum(axis=0) for column in range(columns)])
-    elif closure == "path":
-        above_CN = _best_parents(total_CN, taxonomy)
-    end_N = total_CN.argmax(axis=0)
-    found_N = total_CN.max(axis=0) > -np.inf
-    chosen_NC = np.zeros_like(decided_NC)
-    rows, at = np.flatnonzero(found_N), end_N[found_N]
-    if closure == "ancestors":
-        path = taxonomy.ancestors.take(at)
-        chosen_NC[rows[path.rows], path.values] = True
-    while closure != "ancestors" and len(rows):
-        chosen_NC[rows, at] = True
-        up = above_CN[at, rows] if above_CN is not None else np.full(len(rows), -1)
-        rows, at = rows[up >= 0], up[up >= 0]
-    return chosen_NC
-
-
-def _best_parents(total_CN: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
-    """Adds to each category, in place, its best parent's total; gives that parent's column, -1 at the top."""
-    above_CN = np.full(total_CN.shape, -1, dtype=np.int64)
-    for column in range(len(taxonomy)):
-        parents = taxonomy.parents[column]
-        if len(parents):
-            best_N = total_CN[parents].argmax(axis=0)
-            above_CN[column] = parents[best_N]
-            total_CN[column] += total_CN[parents].max(axis=0)
-    return above_CN
-
-
-def _log_odds(values: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        values = np.clip(values.astype(np.float64), 0, 1)
-        odds = np.log(values) - np.log1p(-values)
-    return np.asarray(np.clip(odds, -CLIPPED_LOG_ODDS, CLIPPED_LOG_ODDS))
+    entries = Entries.of(chosen_NC, decoding.taxonomy)
+    at = entries.rows, entries.columns
+    return np.where(added_NC[at], entries.largest(scores_NC[at]), scores_NC[at])
 
 
 def violations(chosen: Ragged, taxonomy: Taxonomy, closure: Closure = "ancestors") -> np.ndarray:

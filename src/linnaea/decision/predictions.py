@@ -50,6 +50,10 @@ class Predictions:
             scores.shape[1] if isinstance(scores, np.ndarray) else int(np.diff(scores.indptr).max(initial=0))
         )
 
+    def take(self, rows_B: np.ndarray) -> Predictions:
+        """Of the documents ``rows_B``, in that order."""
+        return Predictions([self.ids[row] for row in rows_B.tolist()], self.taxonomy, self.scores[rows_B])
+
     def blocks(self, megabytes: int = 64) -> Iterator[tuple[slice, np.ndarray]]:
         """Dense ``[n, C]`` rows of at most ``megabytes``, in order, with their place."""
         step = max(1, megabytes * 2**20 // (4 * max(1, len(self.taxonomy))))

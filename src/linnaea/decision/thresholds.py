@@ -18,17 +18,21 @@ Shape letters: C categories, M cuts.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from linnaea.config.outcome import Aim, DecisionConfig, TunedConfig
+from linnaea.config.outcome import Aim, CautiousConfig, DecisionConfig, PromisedConfig
 from linnaea.config.percategory import StrategyThresholdConfig
 from linnaea.config.registry import thresholds
 from linnaea.config.task import TaskConfig
+from linnaea.decision import conformal as _conformal  # noqa: F401  registers them
+from linnaea.decision.calibration import build_calibration
+from linnaea.decision.conformal import halves
+from linnaea.decision.curves import Calibration
 from linnaea.decision.cuts import Cuts, Evidence, f1
 from linnaea.decision.decider import Decider, build_decoder, prepared
+from linnaea.decision.decoding import Decoding
 from linnaea.decision.predictions import Predictions
+from linnaea.decision.rules import Promise, ThresholdRule, given
 from linnaea.errors import ConfigError, UsageError
 from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -64,20 +68,21 @@ def fit_decider(
         UsageError: scores and gold are not of the same documents.
     """
     decoder = build_decoder(config.decoding, taxonomy)
-    evidence = None
+    if dev is not None and gold is not None and config.tuned is not None and len(dev) != len(gold):
+        raise UsageError(f"scores of {len(dev)} documents cannot be tuned on labels of {len(gold)}")
+    calibration, held = None, (dev, gold)
+    if config.calibration is not None:
+        calibration, held = _calibrated(config, task, dev, gold, support_C, taxonomy)
+    promise, positives_C = None, None
     if task.type == "multiclass":
         thresholds_C = np.where(np.asarray(support_C) > 0, 0.0, np.inf)
+    elif isinstance(config.threshold, StrategyThresholdConfig) and found_C is not None:
+        thresholds_C = found_C if calibration is None else calibration.thresholds(found_C)
+        thresholds_C = decoder.thresholds(thresholds_C)
     else:
-        if dev is not None and gold is not None and isinstance(config.threshold, TunedConfig):
-            if len(dev) != len(gold):
-                raise UsageError(f"scores of {len(dev)} documents cannot be tuned on labels of {len(gold)}")
-            evidence = Evidence(prepared(dev, decoder, config.top_k), gold, support_C)
-        if isinstance(config.threshold, StrategyThresholdConfig) and found_C is not None:
-            thresholds_C = found_C
-        else:
-            rule: ThresholdRule = thresholds.build(config.threshold)
-            thresholds_C = np.where(np.asarray(support_C) > 0, rule.find(evidence, len(taxonomy)), np.inf)
-    thresholds_C = decoder.thresholds(thresholds_C)
+        evidence = _evidence(config, held, support_C, decoder, calibration)
+        thresholds_C, promise = _found(config, evidence, support_C, decoder)
+        positives_C = None if evidence is None else evidence.positives_C
     return Decider(
         taxonomy,
         thresholds_C,
@@ -86,24 +91,56 @@ def fit_decider(
         choice="best" if task.type == "multiclass" else "thresholds",
         paths=task.paths,
         closure=task.gold_closure,
-        positives_C=None if evidence is None else evidence.positives_C,
+        positives_C=positives_C,
+        calibration=calibration,
+        promise=promise,
     )
 
 
-class ThresholdRule:
-    """Base of the rules that thresholds are found by; a plug-in brings its ``Config`` inside."""
+Held = tuple[Predictions | None, Ragged | None]
 
-    def __init__(self, config: Any) -> None:
-        self.config = config
 
-    def find(self, evidence: Evidence | None, columns: int) -> np.ndarray:
-        """``[C]`` thresholds.
+def _calibrated(
+    config: DecisionConfig, task: TaskConfig, dev: Predictions | None, gold: Ragged | None,
+    support_C: np.ndarray, taxonomy: Taxonomy,
+) -> tuple[Calibration, Held]:  # fmt: skip
+    """The calibration, and the documents that thresholds may look at.
 
-        Args:
-            evidence: what to tune on; None where there is nothing.
-            columns: C.
-        """
-        raise NotImplementedError
+    A promise rests on documents that the calibration has not seen; all else looks at the same ones.
+    """
+    if dev is None or gold is None:
+        raise ConfigError(
+            "needs scores of labelled documents", where="decision.calibration", hint="give data.dev"
+        )
+    calibration = build_calibration(config.calibration, taxonomy, task.type == "multiclass")
+    if not isinstance(config.threshold, PromisedConfig):
+        calibration.fit(dev, gold, support_C)
+        return calibration, (dev, gold)
+    first, second = ((dev.take(rows), gold.take(rows)) for rows in halves(len(dev)))
+    calibration.fit(*first, support_C)
+    return calibration, second
+
+
+def _evidence(
+    config: DecisionConfig, held: Held, support_C: np.ndarray, decoder: Decoding,
+    calibration: Calibration | None,
+) -> Evidence | None:  # fmt: skip
+    dev, gold = held
+    if dev is None or gold is None or "threshold" not in config.held_out:
+        return None
+    if isinstance(config.threshold, CautiousConfig):
+        # Under max a category without training documents is decided wherever one below it is.
+        support_C = np.isfinite(decoder.thresholds(np.where(np.asarray(support_C) > 0, 0.0, np.inf)))
+    return Evidence(prepared(dev, decoder, config.top_k, calibration), gold, support_C)
+
+
+def _found(
+    config: DecisionConfig, evidence: Evidence | None, support_C: np.ndarray, decoder: Decoding
+) -> tuple[np.ndarray, Promise | None]:
+    rule: ThresholdRule = thresholds.build(config.threshold)
+    thresholds_C = np.where(np.asarray(support_C) > 0, rule.find(evidence, len(support_C)), np.inf)
+    promise = None if evidence is None else rule.promise(evidence)
+    return decoder.thresholds(thresholds_C), promise
 
 
 @thresholds.register("fixed")
@@ -127,7 +164,7 @@ class Global(ThresholdRule):
     """The one that is best for the aim, for all."""
 
     def find(self, evidence: Evidence | None, columns: int) -> np.ndarray:
-        return np.full(columns, best_global(_given(evidence, self.config.type), self.config.aim))
+        return np.full(columns, best_global(given(evidence, self.config.type), self.config.aim))
 
 
 @thresholds.register("per_category")
@@ -135,21 +172,11 @@ class PerCategory(ThresholdRule):
     """Each category's best, drawn to the best global one where positives are few."""
 
     def find(self, evidence: Evidence | None, columns: int) -> np.ndarray:
-        evidence = _given(evidence, self.config.type)
+        evidence = given(evidence, self.config.type)
         cuts = Cuts.of(evidence)
         own_C = cuts.thresholds[best_cuts(cuts, self.config.aim)]
         shared = best_global(evidence, self.config.aim)
         return shrink(own_C, shared, evidence.positives_C, self.config.shrinkage)
-
-
-def _given(evidence: Evidence | None, rule: str) -> Evidence:
-    if evidence is None:
-        raise ConfigError(
-            f"{rule!r} thresholds need scores of labelled documents to tune on",
-            where="decision.threshold",
-            hint='give data.dev, or use "fixed"',
-        )
-    return evidence
 
 
 def shrink(own_C: np.ndarray, shared: float, positives_C: np.ndarray, shrinkage: float) -> np.ndarray:

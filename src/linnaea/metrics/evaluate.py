@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from linnaea.config.decoding import Closure
 from linnaea.config.outcome import EvaluationConfig
 from linnaea.decision.decider import Decider
-from linnaea.decision.decoding import Closure, violations
+from linnaea.decision.decoding import violations
 from linnaea.decision.predictions import Decisions, Predictions
 from linnaea.errors import UsageError, suggest
 from linnaea.metrics.counts import Counts, Rates, hierarchical, level_rows, row_blocks

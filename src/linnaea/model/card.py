@@ -54,6 +54,11 @@ def _rows(model: Model) -> list[tuple[str, str]]:
     rows.append(("input", ", ".join(config.input.features)))
     rows.append(("thresholds", config.decision.threshold.type))
     rows.append(("decoding", config.decision.decoding.type))
+    if model.decider.calibration is not None:
+        rows.append(("calibration", model.decider.calibration.config.type))
+    if model.decider.promise is not None:
+        decided = int((model.decider.thresholds_C < float("inf")).sum())
+        rows.append(("promise", model.decider.promise.told(decided)))
     for key, name in (
         ("train_documents", "documents of train"),
         ("dev_documents", "documents of dev"),

@@ -17,6 +17,7 @@ import numpy as np
 from linnaea.config.config import Config
 from linnaea.corpus.document import Document
 from linnaea.corpus.readers import documents_from
+from linnaea.decision.asked import Asked, with_decoding
 from linnaea.decision.decider import Decider
 from linnaea.decision.predictions import Decisions, Predictions
 from linnaea.errors import UsageError
@@ -57,6 +58,7 @@ class Model:
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        decoding: Asked | None = None,
         all_scores: bool = False,
     ) -> Iterator[Answer]:
         """Decide for each document, in order, reading the input in chunks of 4,096.
@@ -65,12 +67,13 @@ class Model:
             documents: strings, dictionaries, ``Document`` s, a pandas column or an Arrow table; labels are not needed.
             top_k: at most so many categories a document, before decoding adds ancestors.
             threshold: in place of the model's own thresholds.
+            decoding: in place of the model's own: a name, or a dictionary as in a config.
             all_scores: every category with its score, decided or not.
 
         Raises:
-            UsageError: ``top_k`` below 1 or ``threshold`` outside [0, 1].
+            UsageError: ``top_k`` below 1, ``threshold`` outside [0, 1], or a ``decoding`` that cannot act.
         """
-        decider = self.decider_with(top_k, threshold)
+        decider = self.decider_with(top_k, threshold, decoding)
         stream = iter(self._documents(documents))
         while chunk := list(itertools.islice(stream, CHUNK)):
             yield from self.answer(self.featurizer.encode(chunk), decider, all_scores=all_scores)
@@ -130,13 +133,15 @@ class Model:
             support_C=self.support_C,
         )
 
-    def decider_with(self, top_k: int | None = None, threshold: float | None = None) -> Decider:
-        """The model's decider, or one with another cap or threshold."""
+    def decider_with(
+        self, top_k: int | None = None, threshold: float | None = None, decoding: Asked | None = None
+    ) -> Decider:
+        """The model's decider, or one with another cap, threshold or decoding."""
         decider = self.decider
         if top_k is not None:
             if top_k < 1:
                 raise UsageError(f"must be 1 or more, not {top_k}", where="top_k")
-            decider = replace(decider, top_k=top_k)
+            decider = replace(decider, top_k=top_k, promise=None)
         if threshold is not None:
             if decider.choice == "best":
                 hint = "it takes the best category, whatever its score"
@@ -144,8 +149,11 @@ class Model:
             if not 0 <= threshold <= 1:
                 raise UsageError(f"must lie in [0, 1], not {threshold}", where="threshold")
             never = np.isinf(decider.thresholds_C)
-            decider = replace(decider, thresholds_C=np.where(never, np.inf, threshold))
-        return decider
+            decider = replace(decider, thresholds_C=np.where(never, np.inf, threshold), promise=None)
+        if decoding is not None and self.config.task.flat:
+            problem = f"a {self.config.task.type} model is flat: nothing to decode"
+            raise UsageError(problem, where="decoding", hint="leave it out")
+        return with_decoding(decider, decoding, top_k)
 
     def save(self, path: Path | str) -> None:
         """Write the model folder (safetensors and JSON)."""

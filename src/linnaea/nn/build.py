@@ -19,6 +19,7 @@ from linnaea.nn.encoders import (
     drnn,
     fasttext,
     gru_attention,
+    hr_dgcnn,
     pretrained,
     rcnn_lai,
     region,
@@ -29,7 +30,7 @@ from linnaea.nn.encoders import (
     transformer,
     vdcnn,
 )
-from linnaea.nn.heads import linear
+from linnaea.nn.heads import hiagm_la, hiagm_tp, hmcn, label_attention, linear
 from linnaea.nn.network import Embedder, Encoder, Head, Network, Sizes
 
 
@@ -85,6 +86,11 @@ __all__ = [
     "drnn",
     "fasttext",
     "gru_attention",
+    "hiagm_la",
+    "hiagm_tp",
+    "hmcn",
+    "hr_dgcnn",
+    "label_attention",
     "linear",
     "lookup",
     "pretrained",

@@ -9,7 +9,7 @@ Shape letters: B documents, T tokens, S token states, E embedding, D encoded, C 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from linnaea.errors import ConfigError
 from linnaea.nn.batch import Batch
+from linnaea.taxonomy.change import Change
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 
@@ -84,6 +85,11 @@ class HeadOutput:
             return self.logits_BC - shift_C
         return self.blend(*(reading_BC - shift_C for reading_BC in self.readings))
 
+    def moved(self, shift: float) -> HeadOutput:
+        """All of it as it would be with ``shift`` added to every bias over categories."""
+        logits_BC = self.less(self.logits_BC.new_tensor(-shift))
+        return replace(self, logits_BC=logits_BC, readings=tuple(one + shift for one in self.readings))
+
 
 class Embedder(nn.Module):
     """Batch -> Embedded. ``output_dim`` is E."""
@@ -134,6 +140,10 @@ class Head(nn.Module):
     def biases(self) -> list[Tensor]:
         """Biases over categories, each ``[C]``: what a correction of the prior is added to. None: it has none."""
         return []
+
+    def growth_problem(self, change: Change) -> str | None:
+        """Why this head, of ``change.new``, cannot take over the rows of one of ``change.old``; None: it can."""
+        return None
 
 
 class Network(nn.Module):

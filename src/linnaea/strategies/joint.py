@@ -18,7 +18,6 @@ import numpy as np
 
 from linnaea.config.config import Config
 from linnaea.config.encoders_pretrained import PretrainedConfig
-from linnaea.config.outcome import TunedConfig
 from linnaea.config.training import JointConfig
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, DataError, UsageError
@@ -45,8 +44,7 @@ class JointStrategy:
         self.settings = settings
         self.config, self.weights = with_weights(config)
         self._check_machine()
-        threshold = config.decision.threshold
-        self.tuned = threshold if isinstance(threshold, TunedConfig) else None
+        self.tuned = config.decision.tuned
 
     def _check_machine(self) -> None:
         """What can be refused before a document is read: a device or a file that is not here."""
@@ -72,7 +70,8 @@ class JointStrategy:
         reporter, began = reporter or Silent(), time.perf_counter()
         cross = self.tuned is not None and self.tuned.on == "cross"
         if self.tuned is not None and not cross and corpus.dev is None:
-            place, hint = "decision.threshold.on", 'use "cross", or give data.dev'
+            place = f"decision.{next(iter(self.config.decision.held_out))}.on"
+            hint = 'use "cross", or give data.dev'
             raise ConfigError("there are no dev documents to tune on", where=place, hint=hint)
         fabric = connect(self.config.run, self.config.training)
         if self.weights is not None:

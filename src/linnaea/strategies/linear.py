@@ -22,7 +22,6 @@ from scipy.sparse import csr_array
 from scipy.special import expit, softmax
 
 from linnaea.config.config import Config
-from linnaea.config.outcome import TunedConfig
 from linnaea.config.training import LinearConfig
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, DataError
@@ -139,8 +138,7 @@ class LinearStrategy:
 
     def __init__(self, settings: LinearConfig, config: Config) -> None:
         self.settings, self.config = settings, config
-        threshold = config.decision.threshold
-        self.tuned = threshold if isinstance(threshold, TunedConfig) else None
+        self.tuned = config.decision.tuned
 
     def fit(
         self, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Reporter | None = None
@@ -154,7 +152,8 @@ class LinearStrategy:
         reporter, began = reporter or Silent(), time.perf_counter()
         on_dev = self.tuned is not None and self.tuned.on == "dev"
         if on_dev and corpus.dev is None:
-            place, hint = "decision.threshold.on", 'use "cross", or give data.dev'
+            place = f"decision.{next(iter(self.config.decision.held_out))}.on"
+            hint = 'use "cross", or give data.dev'
             raise ConfigError("there are no dev documents to tune on", where=place, hint=hint)
         documents = join([corpus.train] if on_dev or corpus.dev is None else [corpus.train, corpus.dev])
         assert documents.labels is not None  # ``join`` sees to it

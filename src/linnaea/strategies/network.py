@@ -24,7 +24,8 @@ from linnaea.nn.batch import Batch
 from linnaea.nn.build import build_network
 from linnaea.nn.encoders.pretrained import Pretrained
 from linnaea.nn.network import HeadOutput, Network, Sizes
-from linnaea.nn.objectives.objective import scores
+from linnaea.nn.objectives.constraint import MaxConstraint
+from linnaea.nn.objectives.objective import constraint_of, scores
 from linnaea.strategies.base import WEIGHTS, ScoreSheet
 from linnaea.strategies.tensors import read_tensors, write_tensors
 from linnaea.strategies.transformers import SHAPE, read_shape
@@ -51,6 +52,7 @@ class NetworkScorer:
         reads: what the network's encoder reads.
         kind_of_scores: sigmoid or softmax.
         shift_C: taken off the logits: what class weights added to them while training.
+        constraint: what scores pass at the end; None: nothing.
     """
 
     kind: ClassVar[str] = "network"
@@ -63,17 +65,20 @@ class NetworkScorer:
         reads: Literal["sequence", "bags"],
         kind_of_scores: Literal["sigmoid", "softmax"],
         shift_C: Tensor | None = None,
+        constraint: MaxConstraint | None = None,
     ) -> None:
         self.taxonomy, self.network = taxonomy, network
         self.features, self.reads, self.kind_of_scores = tuple(features), reads, kind_of_scores
-        self.shift_C = shift_C
+        self.shift_C, self.constraint = shift_C, constraint
 
     @classmethod
     def of(cls, config: Config, taxonomy: Taxonomy, network: Network) -> Self:
         """A scorer for a network that ``config`` describes."""
         loss = config.objective.loss
         assert loss is not None  # a resolved config has one
-        return cls(taxonomy, network, config.input.features, config.model.encoder.reads, loss.scores)
+        features, reads = config.input.features, config.model.encoder.reads
+        constraint = constraint_of(loss, taxonomy)
+        return cls(taxonomy, network, features, reads, loss.scores, constraint=constraint)
 
     @property
     def device(self) -> torch.device:
@@ -99,7 +104,7 @@ class NetworkScorer:
     def scores_of(self, output: HeadOutput) -> np.ndarray:
         """``[B, C]`` float32 scores of a batch."""
         logits_BC = output.logits_BC if self.shift_C is None else output.less(self.shift_C)
-        return scores(logits_BC, self.kind_of_scores).float().cpu().numpy()
+        return scores(logits_BC, self.kind_of_scores, self.constraint).float().cpu().numpy()
 
     def save(self, folder: Path) -> None:
         state = self.network.state_dict()

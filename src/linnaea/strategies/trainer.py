@@ -227,7 +227,9 @@ class Trainer:
             sheet = ScoreSheet(len(dev), len(self.taxonomy), config.evaluation.keep)
             loss = torch.zeros((), dtype=torch.float32, device=scorer.device)
             for batch, output in scorer.outputs(dev):
-                loss += objective(output, batch, scorer.network, len(dev))
+                # Dev is no sample: its loss is that of the prior put right.
+                judged = output.moved(job.prior_shift) if job.prior_shift else output
+                loss += objective(judged, batch, scorer.network, len(dev))
                 sheet.put(batch.rows_B.cpu().numpy(), scorer.scores_of(output))
             predictions = sheet.predictions(dev.ids, self.taxonomy)
             chosen = None if config.task.type == "multiclass" else at

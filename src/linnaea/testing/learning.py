@@ -9,9 +9,9 @@ import torch
 
 from linnaea.config.objective import ObjectiveConfig
 from linnaea.nn.network import Network
-from linnaea.nn.objectives.objective import Objective, scores
+from linnaea.nn.objectives.objective import Objective, constraint_of, scores
 from linnaea.testing.cases import Case, learning, logits
-from linnaea.testing.worlds import make_batch, make_documents, make_labels, sizes, taxonomy
+from linnaea.testing.worlds import closed, make_batch, make_documents, make_labels, sizes, taxonomy
 
 STEPS = 600
 
@@ -22,6 +22,9 @@ def learned(case: Case, loss: str | dict[str, Any], *, sparse: bool = False) -> 
     config = ObjectiveConfig.read({"loss": loss})
     single = config.loss is not None and config.loss.scores == "softmax"
     labels = make_labels(rng, 16, single)
+    constraint = None if config.loss is None else constraint_of(config.loss, taxonomy())
+    if constraint is not None:
+        labels = closed(labels)
     batch = make_batch(
         make_documents(rng, rng.integers(4, 12, 16).tolist()), labels=labels, device=case.device
     )
@@ -37,7 +40,7 @@ def learned(case: Case, loss: str | dict[str, Any], *, sparse: bool = False) -> 
         for optimizer in optimizers:
             optimizer.step()
         if step % 25 == 0:
-            scored_BC = scores(logits(network.eval(), batch), objective.kind)
+            scored_BC = scores(logits(network.eval(), batch), objective.kind, constraint)
             best_BC = torch.zeros_like(gold_BC).scatter(1, scored_BC.argmax(1, True), 1)
             right = ((best_BC if single else scored_BC >= 0.5) == gold_BC).float().mean().item()
             if right == 1.0:

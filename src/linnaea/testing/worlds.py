@@ -16,6 +16,7 @@ from linnaea.config.registry import embedders, encoders, heads
 from linnaea.nn.batch import Bag, Batch, Spelling
 from linnaea.nn.build import build_network
 from linnaea.nn.network import Network, Sizes
+from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 ROWS = {"token": 40, "character": 30, "spelling": 20, "ngram": 50, "char_ngram": 60, "keyword": 9, "topic": 5}
@@ -46,7 +47,8 @@ def model_with(part: str, choice: dict[str, Any], encoder: str = "textcnn") -> M
         parts["embedder"]["type"] = chosen.embedder
     if part == "head":
         head: Any = heads.config(choice["type"])
-        parts["encoder"] = "textrnn" if head.needs_states else encoder
+        # Pooling without parameters: they would not learn where the head reads states alone.
+        parts["encoder"] = {"type": "textrnn", "pooling": "mean"} if head.needs_states else encoder
     return ModelConfig.read({**parts, part: choice})
 
 
@@ -123,3 +125,8 @@ def make_labels(rng: np.random.Generator, documents: int, single: bool = False) 
     return [
         sorted(rng.choice(columns, int(rng.integers(0, 4)), replace=False).tolist()) for _ in range(documents)
     ]
+
+
+def closed(labels: Sequence[Sequence[int]]) -> list[list[int]]:
+    """``labels`` with all ancestors, ascending."""
+    return [row.tolist() for row in taxonomy().close(Ragged.from_rows(labels))]

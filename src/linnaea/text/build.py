@@ -163,7 +163,7 @@ def told(corpus: Corpus, warnings: Sequence[str]) -> Corpus:
 
 def _check_taxonomy(taxonomy: Taxonomy, config: Config) -> None:
     check_task(taxonomy, config.task)
-    if config.objective.recursive_penalty > 0 and not len(taxonomy.parents.values):
+    if config.objective.recursive is not None and not len(taxonomy.parents.values):
         of_labels = config.task.taxonomy is None
         found = "the labels of train are no paths" if of_labels else "this one has a single level"
         raise ConfigError(

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from linnaea.config.objective import LossConfig
 from linnaea.config.registry import losses
+from linnaea.errors import ConfigError
 from linnaea.nn.batch import Bag
+from linnaea.nn.objectives.base import Loss
 
 
 class GroupedLoss(nn.Module):
@@ -21,11 +23,18 @@ class GroupedLoss(nn.Module):
 
     Args:
         weights: of positives, of the first K networks.
+
+    Raises:
+        ConfigError: the loss goes by the support of each category, which differs within a group.
     """
 
     def __init__(self, config: LossConfig, weights: Sequence[float]) -> None:
         super().__init__()
         self.loss: nn.Module = losses.build(config)
+        if isinstance(self.loss, Loss) and type(self.loss).prepare is not Loss.prepare:
+            problem = f"the loss {config.type!r} goes by the support of each category alone"
+            place, hint = "training.strategy.executor", 'use "local"'
+            raise ConfigError(problem, where=place, hint=hint)
         self.weights = list(weights)
 
     def forward(self, logits_KB: Tensor, target_KB: np.ndarray, numbers: Sequence[int]) -> Tensor:

@@ -20,21 +20,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from linnaea.config.heads import LinearHeadConfig
 from linnaea.config.registry import heads
+from linnaea.nn.heads.parts import first_bias
 from linnaea.nn.layers.dropout import Dropout
 from linnaea.nn.network import Encoded, Head, HeadOutput, Sizes
-
-
-def prior_bias(support_C: np.ndarray, documents: int, scores: Literal["sigmoid", "softmax"]) -> np.ndarray:
-    """``[C]`` float64: log-odds (softmax: log) of (support + ½) / (documents + 1), always finite."""
-    share_C = (np.asarray(support_C, dtype=np.float64) + 0.5) / (documents + 1)
-    logs_C: np.ndarray = np.log(share_C) - (np.log1p(-share_C) if scores == "sigmoid" else 0.0)
-    return logs_C
 
 
 @heads.register("linear")
@@ -56,11 +48,7 @@ class LinearHead(Head):
         super().__init__()
         self.dropout = Dropout(config.dropout)
         self.linear = nn.Linear(input_dim, len(sizes.taxonomy))
-        with torch.no_grad():
-            if config.bias == "prior":
-                self.linear.bias.copy_(torch.from_numpy(prior_bias(sizes.support_C, sizes.documents, scores)))
-            else:
-                self.linear.bias.zero_()
+        self.linear.bias = first_bias(config.bias, sizes, scores)
 
     def forward(self, encoded: Encoded) -> HeadOutput:
         return HeadOutput(self.linear(self.dropout(encoded.pooled_BD)))

@@ -4,7 +4,7 @@ Sigmoid losses are means over categories (NeuralClassifier's scale: with a mean 
 B·C); softmax losses read exactly one label a document. A class weight multiplies the positive term of its
 category and nothing is divided by it, so that under cross-entropy it shifts the best logit by ln w, which can
 be taken back in the bias. All are computed by log-sigmoid and log-softmax and stay finite for every finite
-logit.
+logit. Losses for imbalance lie in ``imbalance``, those over all categories of a document together in ``together``.
 
 Shape letters: B documents, C categories.
 """
@@ -12,22 +12,14 @@ Shape letters: B documents, C categories.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from linnaea.config.objective import FocalSigmoidConfig, FocalSoftmaxConfig, LossConfig
+from linnaea.config.objective import FocalSigmoidConfig, FocalSoftmaxConfig
 from linnaea.config.registry import losses
 from linnaea.nn.batch import Bag
-
-
-class Loss(nn.Module):
-    """``(logits_BC, labels, weights_C or None) -> loss_B``; the objective sums over documents."""
-
-    def __init__(self, config: LossConfig) -> None:
-        super().__init__()
-
-    def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
-        raise NotImplementedError
+from linnaea.nn.objectives import imbalance, together
+from linnaea.nn.objectives.base import Loss, focal, margins
 
 
 @losses.register("bce")
@@ -69,10 +61,7 @@ class FocalSigmoid(Loss):
 
     def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
         target_BC = labels.dense(logits_BC.shape[1], logits_BC.dtype)
-        margin_BC = logits_BC * (2 * target_BC - 1)  # the logit of p_t
-        loss_BC = -torch.exp(self.gamma * functional.logsigmoid(-margin_BC)) * functional.logsigmoid(
-            margin_BC
-        )
+        loss_BC = focal(margins(logits_BC, target_BC), self.gamma)
         if self.alpha is not None:
             loss_BC = loss_BC * (self.alpha * target_BC + (1 - self.alpha) * (1 - target_BC))
         if weights_C is not None:
@@ -138,3 +127,15 @@ def single_labels(labels: Bag) -> Tensor:
 
 def _weighted(loss_B: Tensor, target_B: Tensor, weights_C: Tensor | None) -> Tensor:
     return loss_B if weights_C is None else loss_B * weights_C[target_B]
+
+
+__all__ = [
+    "BCE",
+    "FocalSigmoid",
+    "FocalSoftmax",
+    "Loss",
+    "Softmax",
+    "imbalance",
+    "single_labels",
+    "together",
+]

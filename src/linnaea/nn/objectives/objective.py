@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linnaea.config.objective import BCEConfig, ObjectiveConfig
+from linnaea.config.objective import BCEConfig, LossConfig, ObjectiveConfig
 from linnaea.config.registry import losses
 from linnaea.errors import ConfigError, suggest
 from linnaea.nn.batch import Batch
 from linnaea.nn.network import HeadOutput, Network
-from linnaea.nn.objectives.recursive import recursive_penalty
+from linnaea.nn.objectives.base import Loss
+from linnaea.nn.objectives.constraint import MaxConstraint
+from linnaea.nn.objectives.recursive import RecursivePenalty
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 LARGEST_BALANCED = 100.0
@@ -29,7 +31,7 @@ class Objective(nn.Module):
     Args:
         config: the settings; a missing loss is "bce".
         taxonomy: columns and edges.
-        support_C: documents of train in each category, for balanced weights.
+        support_C: documents of train in each category, for weights and losses that go by it.
         documents: documents of train.
 
     Attributes:
@@ -37,12 +39,10 @@ class Objective(nn.Module):
         kind: how logits become scores under this loss.
 
     Raises:
-        ConfigError: a class weight names a category that is not in the taxonomy.
+        ConfigError: a class weight names a category that is not in the taxonomy, or the loss cannot do with that.
     """
 
     weights_C: Tensor | None
-    parents_E: Tensor
-    children_E: Tensor
 
     def __init__(
         self, config: ObjectiveConfig, taxonomy: Taxonomy, support_C: np.ndarray, documents: int
@@ -50,18 +50,14 @@ class Objective(nn.Module):
         super().__init__()
         loss = config.loss or BCEConfig()
         self.loss: nn.Module = losses.build(loss)
+        if isinstance(self.loss, Loss):
+            self.loss.prepare(taxonomy, np.asarray(support_C), documents)
         self.kind: Literal["sigmoid", "softmax"] = loss.scores
-        self.recursive_penalty = config.recursive_penalty
+        penalty = config.recursive
+        self.penalty = None if penalty is None else RecursivePenalty(penalty, taxonomy, documents)
         weights_C = class_weights(config, taxonomy, support_C, documents)
         self.register_buffer(
             "weights_C", None if weights_C is None else torch.from_numpy(weights_C), persistent=False
-        )
-        parents_E, children_E = taxonomy.edges
-        self.register_buffer(
-            "parents_E", torch.from_numpy(np.array(parents_E, dtype=np.int64)), persistent=False
-        )
-        self.register_buffer(
-            "children_E", torch.from_numpy(np.array(children_E, dtype=np.int64)), persistent=False
         )
 
     def forward(
@@ -88,9 +84,8 @@ class Objective(nn.Module):
         total = torch.stack([self._sum(logits_BC, batch) for logits_BC in readings]).sum()
         if output.penalty_B is not None:
             total = total + _at_least_float32(output.penalty_B).sum()
-        if self.recursive_penalty > 0:
-            penalty = recursive_penalty(network.head.category_rows(), self.parents_E, self.children_E)
-            total = total + len(batch) * self.recursive_penalty * penalty
+        if self.penalty is not None:
+            total = total + len(batch) * self.penalty(network.head.category_rows())
         return total / (len(batch) if documents_in_step is None else documents_in_step)
 
     def _sum(self, logits_BC: Tensor, batch: Batch) -> Tensor:
@@ -142,10 +137,19 @@ def fold_class_weights(network: Network, weights_C: Tensor | np.ndarray) -> None
             bias_C -= torch.as_tensor(weights_C).to(bias_C).log()
 
 
-def scores(logits: Tensor, kind: Literal["sigmoid", "softmax"]) -> Tensor:
-    """Scores in [0, 1] of logits ``[..., C]``, in float32 (float64 stays)."""
+def constraint_of(loss: LossConfig, taxonomy: Taxonomy) -> MaxConstraint | None:
+    """What scores pass at the end, so that none is below a descendant's; None: nothing."""
+    return MaxConstraint(taxonomy) if loss.coherent else None
+
+
+def scores(
+    logits: Tensor, kind: Literal["sigmoid", "softmax"], constraint: MaxConstraint | None = None
+) -> Tensor:
+    """Scores in [0, 1] of logits ``[..., C]`` (``[B, C]`` under a constraint), in float32 (float64 stays)."""
     wide = _at_least_float32(logits)
-    return wide.sigmoid() if kind == "sigmoid" else wide.softmax(-1)
+    found = wide.sigmoid() if kind == "sigmoid" else wide.softmax(-1)
+    # After the sigmoid: two equal logits can come out of it a last bit apart.
+    return found if constraint is None else constraint.to(found.device)(found)
 
 
 def _at_least_float32(values: Tensor) -> Tensor:

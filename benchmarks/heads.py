@@ -1,0 +1,122 @@
+"""What the heads cost: training and scoring speed against the number of categories, and on a corpus.
+
+Above one encoder, textrnn with the mean of its states. The sweep is that of ``benchmarks.sweep``: documents are made up, all of
+the full length; one training step is forward, loss, backward and Adam. "us/category" is what a category adds to a document's
+training, beyond the smallest number of categories: level in a head whose cost is linear. With ``--data`` the corpus is trained
+on as ``benchmarks.speed`` does it.
+
+    scripts/bench heads                                         100 to 10,000 categories, T = 128, batches of 64
+    scripts/bench heads --heads hmcn --points --data ../shared/data/rcv1-sample
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import speed
+from benchmarks.common import Row, apart, arguments, peak_mb, report
+from benchmarks.sweep import WORDS, a_batch, taxonomy, timed
+from linnaea.config.heads import ModelConfig
+from linnaea.config.objective import ObjectiveConfig
+from linnaea.config.training import AdamConfig
+from linnaea.nn.build import build_network
+from linnaea.nn.network import Sizes
+from linnaea.nn.objectives.objective import Objective
+from linnaea.training.optimizers import build_optimizers
+
+ENCODER = {"type": "textrnn", "pooling": "mean"}
+HEADS: dict[str, dict[str, Any]] = {
+    "linear": {"type": "linear"},
+    "hmcn": {"type": "hmcn"},
+    "hmcn, recurrent": {"type": "hmcn", "form": "recurrent"},
+    "label_attention": {"type": "label_attention"},
+    "label_attention, shared": {"type": "label_attention", "output": "shared"},
+    "hiagm_tp": {"type": "hiagm_tp"},
+    "hiagm_tp, tree_lstm": {"type": "hiagm_tp", "structure": "tree_lstm"},
+    "hiagm_la": {"type": "hiagm_la"},
+}
+POINTS = [100, 1000, 10_000]
+LARGEST = {"hiagm_tp": 1000, "hiagm_tp, tree_lstm": 1000}
+"""Heads that hold vectors of all categories for each document are not asked for more."""
+
+
+def model(head: str) -> dict[str, Any]:
+    """The part "model" of a config."""
+    return {"embedder": {"type": "lookup", "dimension": 64}, "encoder": ENCODER, "head": HEADS[head]}
+
+
+def point(head: str, size: int, length: int, categories: int, threads: int) -> Row:
+    """One head at one number of categories: training steps, scoring, memory."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    graph, support_C = taxonomy(categories), np.ones(categories, dtype=np.int64)
+    sizes = Sizes({"token": WORDS}, graph, support_C, categories)
+    network = build_network(ModelConfig.read(model(head)), ["token"], sizes, sparse=True)
+    objective = Objective(ObjectiveConfig(), graph, support_C, categories)
+    optimizers = build_optimizers(network, AdamConfig())
+    batch = a_batch(size, length, categories, bags=False)
+
+    def step() -> None:
+        network.train()
+        objective(network(batch), batch, network).backward()
+        optimizers.step(1.0)
+
+    @torch.inference_mode()
+    def score() -> None:
+        network.eval()
+        network(batch)
+
+    train, forward = timed(step), timed(score)
+    facts = {"categories": categories, "score docs/s": size / forward}
+    return Row(head, size, train, peak_mb(), facts)
+
+
+def with_slopes(rows: list[Row]) -> list[Row]:
+    """Each row with what a category adds to it."""
+    least = {row.name: row for row in reversed(rows)}
+    for row in rows:
+        first = least[row.name]
+        more = row.facts["categories"] - first.facts["categories"]
+        if more:
+            apiece = (row.seconds - first.seconds) / row.documents / more
+            row.facts["us/category"] = apiece * 1e6
+    return rows
+
+
+def on_corpus(head: str, corpus: Path, epochs: int, batch: int, threads: int) -> list[Row]:
+    """As ``benchmarks.speed`` measures an encoder."""
+    name = f"textrnn + {head}"
+    speed.SYSTEMS[name] = {"model": model(head)}
+    return speed.run(name, corpus, epochs, batch, threads)
+
+
+def main() -> None:
+    """Sweep, then train on a corpus if there is one."""
+    parser = arguments(__doc__)
+    parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=list(HEADS))
+    parser.add_argument("--points", nargs="*", type=int, default=POINTS)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--data", type=Path, help="a corpus folder")
+    parser.add_argument("--epochs", type=int, default=2)
+    chosen = parser.parse_args()
+    rows: list[Row] = []
+    for head in chosen.heads:
+        points = [c for c in sorted(chosen.points) if c <= LARGEST.get(head, c)]
+        rows += [
+            apart(point, head, chosen.batch, chosen.length, categories, chosen.threads)
+            for categories in points
+        ]
+    rows = with_slopes(rows)
+    for head in chosen.heads if chosen.data else ():
+        rows += apart(on_corpus, head, chosen.data, chosen.epochs, chosen.batch, chosen.threads)
+    report(rows, chosen.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What a training says of calibrated scores and of promises, and what it refuses before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from linnaea.config.config import Config
+from linnaea.config.decoding import NoDecodingConfig
+from linnaea.decision.conformal import check_promise
+from linnaea.decision.decider import Decider, build_decoder, prepared
+from linnaea.decision.predictions import Predictions
+from linnaea.metrics.calibration import reliability
+from linnaea.model.model import Model
+from linnaea.ragged import Ragged
+from linnaea.reporter import Reporter
+from linnaea.text.store import Corpus
+
+
+def check_held_out(config: Config, corpus: Corpus) -> None:
+    """Refuse a promise that the held-out documents of ``corpus`` are too few for.
+
+    Raises:
+        ConfigError: they are too few.
+    """
+    tuned, train = config.decision.tuned, corpus.train.labels
+    dev = None if corpus.dev is None else corpus.dev.labels
+    if tuned is None or train is None or (dev is None and tuned.on != "cross"):
+        return  # the strategy says what is missing
+    if tuned.on == "cross":
+        train = dev = Ragged.concatenate([train] if dev is None else [train, dev])
+    assert dev is not None
+    check_promise(config.decision, dev, train.counts(len(corpus.taxonomy)))
+
+
+def tell_decider(decider: Decider, reporter: Reporter) -> None:
+    """Whose scores have a curve of their own, and what is promised."""
+    calibration, promise = decider.calibration, decider.promise
+    if calibration is not None and not calibration.rows:
+        own, every = len(calibration.own), len(decider.taxonomy)
+        reporter.note(f"{calibration.config.type}: {own} of {every} categories are calibrated by themselves")
+    if promise is None:
+        return
+    decided = int(np.isfinite(decider.thresholds_C).sum())
+    holds = promise.exact and not promise.cut
+    (reporter.note if holds else reporter.warn)(f"promised: {promise.told(decided)}")
+
+
+def tell_reliability(
+    model: Model, predictions: Predictions, gold: Ragged, split: str, reporter: Reporter
+) -> None:
+    """How far scores are from shares before and after calibration; noted in the model's facts."""
+    calibration = model.decider.calibration
+    if calibration is None or not len(predictions):
+        return
+    after = prepared(predictions, build_decoder(NoDecodingConfig(), model.taxonomy), None, calibration)
+    values = {
+        name: asdict(reliability(scores, gold))
+        for name, scores in (("before", predictions), ("after", after))
+    }
+    model.facts["calibration"] = {"split": split, **values}
+    told = ", ".join(
+        f"{label} {values['before'][key]:.4f} -> {values['after'][key]:.4f}"
+        for key, label in (("ece", "ECE"), ("classwise_ece", "classwise ECE"), ("brier", "Brier"))
+    )
+    reporter.note(f"{calibration.config.type} on {split}: {told}")

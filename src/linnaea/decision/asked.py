@@ -1,0 +1,49 @@
+"""Another decoding than the model's own, asked for at prediction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from linnaea.config.decoding import DecodingConfig
+from linnaea.config.outcome import DecisionConfig
+from linnaea.decision.decider import Decider, build_decoder
+from linnaea.errors import ConfigError, UsageError
+
+Asked = str | Mapping[str, Any] | DecodingConfig
+"""A name, an object with a "type" (in a string: as JSON), or a decoder's settings."""
+
+
+def with_decoding(decider: Decider, asked: Asked | None, top_k: int | None = None) -> Decider:
+    """``decider`` with the decoding that was asked for; its thresholds are brought into the order that this needs.
+
+    Args:
+        asked: None: the decider's own.
+        top_k: the cap that was asked for beside it.
+
+    Raises:
+        UsageError: there is no such decoding, or it cannot act here.
+    """
+    try:
+        decoding = decider.decoding if asked is None else _read(asked)
+        decoding.check(decider.closure, top_k)
+    except ConfigError as error:
+        raise UsageError(error.message, where=error.where, hint=error.hint) from None
+    if asked is None:
+        return decider
+    thresholds_C = build_decoder(decoding, decider.taxonomy).thresholds(decider.thresholds_C)
+    return replace(decider, decoding=decoding, thresholds_C=thresholds_C, promise=None)
+
+
+def _read(asked: Asked) -> DecodingConfig:
+    value: object = asked
+    if isinstance(asked, str) and asked.lstrip().startswith("{"):
+        try:
+            value = json.loads(asked)
+        except ValueError as error:
+            raise ConfigError(f"not JSON: {error}", where="decoding") from None
+    elif isinstance(asked, Mapping):
+        value = dict(asked)
+    return DecisionConfig.read({"decoding": value}).decoding

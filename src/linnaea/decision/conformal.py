@@ -1,0 +1,229 @@
+"""Thresholds that come with a promise, held by documents that neither scorer nor calibration learned from.
+
+Paper: conformal prediction a category: Vovk 2012, https://arxiv.org/abs/1209.2673; conformal risk control: Angelopoulos
+et al. 2022, https://arxiv.org/abs/2208.02814. Documents are taken to be drawn alike: those of dev, and those to come.
+
+Shape letters: N documents, C categories, M gold categories of all documents, J places where a loss rises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from linnaea.config.outcome import CautiousConfig, ConformalConfig, DecisionConfig, PromisedConfig
+from linnaea.config.registry import thresholds
+from linnaea.decision.cuts import Evidence, scores_at
+from linnaea.decision.rules import Promise, ThresholdRule, given
+from linnaea.errors import ConfigError
+from linnaea.ragged import Ragged
+
+ROUNDING = 1e-9
+MEGABYTES = 16
+SPLIT = 20121  # seed of the halves: which document is in which must hang on nothing that is scored
+
+
+@thresholds.register("conformal")
+class Conformal(ThresholdRule):
+    """A promised recall for each category, in the mean over what dev might have been.
+
+    Paper: Vovk 2012, https://arxiv.org/abs/1209.2673 (Mondrian conformal prediction, one class a category).
+
+    Formula: t_c = the k-th highest score of the category's n documents, k = ⌈(n + 1)·recall⌉. Where k > n no threshold
+    of its own holds the promise: such categories share the threshold that is found so from the documents of all of
+    them together; where these are too few as well, the rarest of the others joins them.
+
+    Differences: a category is decided or not, whatever the others are; the set of them is not what coverage is
+    promised of. The shared threshold promises the recall over the documents of those that share it, not for each of
+    them. Were frequent categories part of the pool, their higher scores would set a threshold that rare ones seldom
+    reach: on reuters21578, recall .08 of 77 rare categories in place of the promised .8. Equal scores make the recall
+    higher, never lower.
+
+    Cost: one sort of the positives' scores, O(M·log M).
+
+    When to use: where a person reads what was found, and what is missed is lost.
+    """
+
+    def find(self, evidence: Evidence | None, columns: int) -> np.ndarray:
+        evidence = given(evidence, self.config.type)
+        recall, scores = self.config.recall, _positives(evidence)
+        n_C = scores.lengths_N
+        check_recall(recall, n_C)
+        own_C = _own(evidence, n_C, recall)
+        # Ascending, so the k-th highest lies k before the end.
+        places_C = scores.offsets_N1[1:] - np.where(own_C, rank(n_C, recall), 1)
+        found_C: np.ndarray = scores.values[np.maximum(places_C, 0)].astype(np.float64)
+        pool = np.sort(scores.values[np.repeat(~own_C, n_C)])
+        if len(pool):
+            found_C[~own_C] = pool[len(pool) - int(rank(np.array(len(pool)), recall))]
+        return found_C
+
+    def promise(self, evidence: Evidence) -> Promise:
+        n_C = _positives(evidence).lengths_N
+        shared_C = evidence.active_C & ~_own(evidence, n_C, self.config.recall)
+        # What was cut from the scores is never decided: no threshold brings it back.
+        cut_C = evidence.active_C & (self.find(evidence, len(n_C)) == 0) & evidence.predictions.sparse
+        ids = evidence.taxonomy.ids
+        shared, cut = (tuple(ids[c] for c in np.flatnonzero(told_C)) for told_C in (shared_C, cut_C))
+        exact = self.config.on != "cross"
+        return Promise("recall", self.config.recall, len(evidence.predictions), exact, shared, cut)
+
+
+@thresholds.register("cautious")
+class Cautious(ThresholdRule):
+    """Back off to the parent: one threshold for all scores under ``max``, at which few decisions are wrong.
+
+    Paper: Angelopoulos et al. 2022, https://arxiv.org/abs/2208.02814 (conformal risk control; a loss that does not fall
+    is replaced by the least one above it that does).
+
+    Formula: S_i(t) = the categories of document i with a score of at least t. Under ``max`` scores fall from parent to
+    child, so S_i(t) is coherent, and a higher t takes leaves away first. L_i(t) = the largest share of wrong ones in
+    S_i(u) over all u ≥ t (0 where it is empty); with ``of: documents`` 1 where S_i(t) has any wrong one, else 0. t = the
+    least threshold with (Σ_i L_i(t) + 1) / (n + 1) ≤ error, over n documents.
+
+    Differences: the paper's loss is a function that somebody gives; these two are ours. A share of wrong decisions
+    need not fall when t rises, hence the largest over all higher thresholds.
+
+    Cost: one sort of each document's scores, O(N·C·log C).
+
+    When to use: where a wrong category is worse than a vague one.
+    """
+
+    def find(self, evidence: Evidence | None, columns: int) -> np.ndarray:
+        evidence = given(evidence, self.config.type)
+        documents = len(evidence.predictions)
+        check_error(self.config.error, documents)
+        places_J, rises_J = _rises(evidence, self.config.of == "documents")
+        order = np.argsort(-places_J, kind="stable")
+        places_J, total_J = places_J[order], np.cumsum(rises_J[order])
+        too_much = total_J + 1 > self.config.error * (documents + 1) + ROUNDING
+        if not too_much.any():
+            return np.zeros(columns)
+        # Just above the first place that is too much: it and its equals are out.
+        first = places_J[int(too_much.argmax())].astype(np.float32)
+        return np.full(columns, float(np.nextafter(first, np.float32(np.inf))))
+
+    def promise(self, evidence: Evidence) -> Promise:
+        kind = "wrong documents" if self.config.of == "documents" else "wrong categories"
+        return Promise(kind, self.config.error, len(evidence.predictions), self.config.on != "cross")  # type: ignore[arg-type]
+
+
+def rank(n: np.ndarray, share: float) -> np.ndarray:
+    """⌈(n + 1)·share⌉, where rounding does not count."""
+    return np.ceil((n + 1) * share - ROUNDING).astype(np.int64)
+
+
+def check_recall(recall: float, n_C: np.ndarray) -> None:
+    """Refuse a recall that all positives together cannot promise.
+
+    Args:
+        n_C: held-out documents of each category that can be decided.
+
+    Raises:
+        ConfigError: they are too few.
+    """
+    total, needed = int(n_C.sum()), needed_for(1 - recall)
+    if total < needed:
+        raise ConfigError(
+            f"a recall of {recall:g} takes {needed} labels on held-out documents, and there are {total}",
+            where="decision.threshold.recall",
+            hint=_lower(total, "promise at most {:.3g}", 1 - 1 / (total + 1)),
+        )
+
+
+def check_error(error: float, documents: int) -> None:
+    """Refuse a share of wrong decisions that so few documents cannot promise.
+
+    Raises:
+        ConfigError: they are too few.
+    """
+    needed = needed_for(error)
+    if documents < needed:
+        raise ConfigError(
+            f"an error of {error:g} takes {needed} held-out documents, and there are {documents}",
+            where="decision.threshold.error",
+            hint=_lower(documents, "allow at least {:.3g}", 1 / (documents + 1)),
+        )
+
+
+def needed_for(share: float) -> int:
+    """The least n with 1 / (n + 1) ≤ share."""
+    return int(np.ceil(1 / share - ROUNDING)) - 1
+
+
+def _lower(count: int, text: str, value: float) -> str:
+    return "give more dev documents" + (f", or {text.format(value)}" if count else "")
+
+
+def check_promise(config: DecisionConfig, gold: Ragged, support_C: np.ndarray) -> None:
+    """Refuse a promise that held-out documents are too few for, before anything is trained.
+
+    Args:
+        gold: columns of each held-out document.
+        support_C: training documents of each category; without any it is never decided.
+
+    Raises:
+        ConfigError: they are too few.
+    """
+    rule = config.threshold
+    if not isinstance(rule, PromisedConfig):
+        return
+    gold = gold.take(halves(len(gold))[1]) if config.calibration is not None else gold
+    if isinstance(rule, ConformalConfig):
+        check_recall(rule.recall, np.where(support_C > 0, gold.counts(len(support_C)), 0))
+    if isinstance(rule, CautiousConfig):
+        check_error(rule.error, len(gold))
+
+
+def halves(documents: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to calibrate on, and rows that a promise rests on: drawn once, the same for every run."""
+    order = np.random.default_rng(SPLIT).permutation(documents)
+    return np.sort(order[: documents // 2]), np.sort(order[documents // 2 :])
+
+
+def _own(evidence: Evidence, n_C: np.ndarray, recall: float) -> np.ndarray:
+    """``[C]`` bool: categories with a threshold of their own; those of the others that are active share one.
+
+    Where the documents of all that share are too few, the category with the fewest of the others joins them.
+    """
+    own_C: np.ndarray = rank(n_C, recall) <= n_C
+    sharing_C = evidence.active_C & ~own_C
+    if sharing_C.any() and own_C.any() and n_C[sharing_C].sum() < needed_for(1 - recall):
+        own_C[np.where(own_C, n_C, n_C.max() + 1).argmin()] = False
+    return own_C
+
+
+def _positives(evidence: Evidence) -> Ragged:
+    """The scores of each active category's gold documents, ascending; 0 where they were cut."""
+    gold = evidence.gold
+    columns, scores = gold.values, scores_at(evidence.predictions, gold.rows, gold.values)
+    active = evidence.active_C[columns]
+    columns, scores = columns[active], scores[active]
+    order = np.lexsort((scores, columns))
+    return Ragged.from_lengths(scores[order], np.bincount(columns, minlength=len(evidence.taxonomy)))
+
+
+def _rises(evidence: Evidence, documents: bool) -> tuple[np.ndarray, np.ndarray]:
+    """``[J]`` scores at which the losses of documents rise as the threshold falls, and by how much each."""
+    parts = list(_block_rises(evidence, documents))
+    places, rises = ([part[i] for part in parts] for i in (0, 1))
+    return np.concatenate([*places, np.zeros(0)]), np.concatenate([*rises, np.zeros(0)])
+
+
+def _block_rises(evidence: Evidence, documents: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    columns = np.flatnonzero(evidence.active_C)
+    for rows, block in evidence.predictions.blocks(MEGABYTES):
+        gold_NC = evidence.gold.take(np.arange(rows.start, rows.stop)).dense(block.shape[1])[:, columns]
+        scores_NC = block[:, columns]
+        order_NC = np.argsort(-scores_NC, axis=1)
+        scores_NC = np.take_along_axis(scores_NC, order_NC, axis=1)
+        wrong_NC = np.cumsum(~np.take_along_axis(gold_NC, order_NC, axis=1), axis=1)
+        loss_NC = wrong_NC > 0 if documents else wrong_NC / np.arange(1, len(columns) + 1)
+        # Equal scores come together: only where a run of them ends is there such a set.
+        ends_NC = np.ones(scores_NC.shape, dtype=bool)
+        ends_NC[:, :-1] = scores_NC[:, :-1] > scores_NC[:, 1:]
+        loss_NC = np.maximum.accumulate(np.where(ends_NC, loss_NC, 0.0), axis=1)
+        rises_NC = np.diff(loss_NC, axis=1, prepend=0.0)
+        there = rises_NC > 0
+        yield scores_NC[there], rises_NC[there]

@@ -1,0 +1,111 @@
+"""Calibration and promises from the command line: what is told, and one line for what cannot be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import write_lines
+
+Call = Callable[..., "object"]
+
+
+def train(linnaea: Call, *settings: str) -> object:
+    extra = [part for setting in settings for part in ("--set", setting)]
+    return linnaea("train", "linear.json", *extra)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ['decision.threshold={"type": "conformal", "recall": 1.5}'],
+            "decision.threshold.recall: must lie between 0 and 1, not 1.5 (1.5 % are 0.015)",
+        ),
+        (
+            ['decision.threshold={"type": "conformal", "recall": 0.999}'],
+            "decision.threshold.recall: a recall of 0.999 takes 999 labels on held-out documents, and there are",
+        ),
+        (
+            ['decision.threshold={"type": "cautious", "error": 0.001}'],
+            "decision.threshold.error: an error of 0.001 takes 999 held-out documents, and there are",
+        ),
+        (
+            ["decision.threshold=conformal", "decision.decoding=top_down"],
+            "'top_down' takes categories away",
+        ),
+        (["decision.calibration=plat"], "there is no calibration 'plat' (did you mean 'platt'?)"),
+    ],
+)
+def test_bad_input(settings: list[str], message: str, corpus: Path, linnaea: Call) -> None:
+    outcome = train(linnaea, *settings)
+    assert outcome.code == 2, outcome.err
+    lines = [row for row in outcome.err.splitlines() if row.startswith("error:")]
+    assert len(lines) == 1
+    assert message in lines[0], lines[0]
+    assert not (corpus / "run" / "model").exists()
+
+
+def test_calibrated_and_promised(corpus: Path, linnaea: Call) -> None:
+    outcome = train(
+        linnaea, "decision.calibration=platt", 'decision.threshold={"type": "conformal", "recall": 0.5}'
+    )
+    assert outcome.code == 0, outcome.err
+    assert "categories are calibrated by themselves" in outcome.err
+    assert "promised: recall of 0.5 by" in outcome.err
+    assert "ECE 0." in outcome.err
+    decision = corpus / "run" / "model" / "decision.json"
+    value = json.loads(decision.read_text())
+    assert value["calibration"]["type"] == "platt"
+    assert value["promise"]["kind"] == "recall"
+    answers = linnaea("predict", "run", "train.jsonl", "--all")
+    assert answers.code == 0
+    scores = [c["score"] for line in answers.out.splitlines() for c in json.loads(line)["categories"]]
+    assert all(0 <= score <= 1 for score in scores)
+
+
+GROWN = "Root\tanimals\tflora\nanimals\tdogs\tcats\tbirds\nflora\ttrees\n"
+
+
+def more(corpus: Path) -> None:
+    (corpus / "new.tsv").write_text(GROWN)
+    rows = [{"text": f"meow leaf garden {i}", "doc_label": ["animals--birds"]} for i in range(20)]
+    write_lines(corpus / "more.jsonl", rows)
+
+
+def test_all_thresholds_of_a_calibrated_model_grow(corpus: Path, linnaea: Call) -> None:
+    more(corpus)
+    outcome = train(
+        linnaea, "decision.calibration=platt", 'decision.threshold={"type": "conformal", "recall": 0.5}'
+    )
+    assert outcome.code == 0, outcome.err
+    grown = linnaea(
+        "grow", "run", "--taxonomy", "new.tsv", "--data", "more.jsonl", "--rename", "plants=flora", "--out", "next"
+    )  # fmt: skip
+    assert grown.code == 0, grown.err
+    assert "the thresholds come with a promise: all thresholds are found anew" in grown.err
+    value = json.loads((corpus / "next" / "model" / "decision.json").read_text())
+    assert value["promise"]["level"] == 0.5
+    assert "birds" in value["thresholds"]
+
+
+def test_calibrated_thresholds_of_networks_cannot_grow(corpus: Path, linnaea: Call) -> None:
+    more(corpus)
+    strategy = {"type": "per_category", "executor": "local", "workers": 1}
+    settings = [
+        f"training.strategy={json.dumps(strategy)}",
+        "training.epochs=1",
+        "decision.calibration=platt",
+    ]
+    extra = [part for setting in settings for part in ("--set", setting)]
+    assert linnaea("train", "textcnn.json", *extra).code == 0
+    model = json.loads((corpus / "run" / "model" / "decision.json").read_text())
+    assert model["calibration"]["type"] == "platt"
+    outcome = linnaea(
+        "grow", "run", "--taxonomy", "new.tsv", "--data", "more.jsonl", "--rename", "plants=flora"
+    )
+    assert outcome.code == 2
+    assert "error: run: the thresholds that its networks found went into calibrated scores" in outcome.err
