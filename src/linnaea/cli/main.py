@@ -19,6 +19,8 @@ from linnaea import __version__
 from linnaea.cli import prepare
 from linnaea.cli.convert import convert
 from linnaea.cli.grow import grow
+from linnaea.cli.options import AsJson, Plugins
+from linnaea.cli.predict import evaluate, predict
 from linnaea.errors import LinnaeaError
 
 app = typer.Typer(
@@ -29,38 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of a table.")]
-Plugins = Annotated[
-    list[str],
-    typer.Option(
-        "--plugin", help="Module that a model's own parts live in. May be repeated.", show_default=False
-    ),
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Threshold = Annotated[
-    float | None, typer.Option("--threshold", help="Decide at this score instead of the model's thresholds.")
-]
-Decoding = Annotated[
-    str | None,
-    typer.Option(
-        "--decoding",
-        help="Decode this way instead of the model's: a name, or '{\"type\": ...}' with settings.",
-    ),
-]
-OnError = Annotated[
-    str,
-    typer.Option(
-        "--on-error",
-        help="A broken document: raise (stop), skip (leave out, count), or quarantine (also keep it in a file).",
-    ),
-]
-Format = Annotated[
-    str,
-    typer.Option(
-        "--format", help="auto, jsonl, text, csv, tsv or parquet; auto goes by name or first character."
-    ),
-]
 
 
 def _version(value: bool) -> None:
@@ -116,69 +86,8 @@ def train(
             display.note(f"model: {result.folder.model}")
 
 
-@app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="Run folder or its model/ folder.", show_default=False)],
-    file: Annotated[
-        Path, typer.Argument(help="Labelled documents; - reads standard input.", show_default=False)
-    ],
-    as_json: AsJson = False,
-    threshold: Threshold = None,
-    decoding: Decoding = None,
-    on_error: OnError = "raise",
-    file_format: Format = "auto",
-    plugins: Plugins = [],  # noqa: B006
-    device: Device = "auto",
-) -> None:
-    """Score a model on labelled documents."""
-    from linnaea.cli.display import Display
-    from linnaea.commands.evaluate import evaluate as work
-
-    with Display() as display:
-        metrics = work(
-            model, str(file), threshold=threshold, decoding=decoding, on_error=on_error,
-            file_format=file_format, plugins=plugins, device=device, reporter=display,
-        )  # fmt: skip
-        display.evaluation(metrics, as_json=as_json, title=str(file))
-
-
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="Run folder or its model/ folder.", show_default=False)],
-    file: Annotated[
-        str, typer.Argument(help="JSONL, CSV, Parquet or plain text lines; - reads standard input.")
-    ] = "-",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here instead of stdout.")
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(
-            "--top-k", help="At most so many categories a document, before decoding adds ancestors."
-        ),
-    ] = None,
-    threshold: Threshold = None,
-    decoding: Decoding = None,
-    all_scores: Annotated[
-        bool, typer.Option("--all", help="Every category with its score, decided or not.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines even on a terminal.")] = False,
-    on_error: OnError = "raise",
-    file_format: Format = "auto",
-    plugins: Plugins = [],  # noqa: B006
-    device: Device = "auto",
-) -> None:
-    """One JSON line a document; needs no labels. On a terminal a readable table."""
-    from linnaea.cli.display import Display
-    from linnaea.commands.predict import predict as work
-
-    with Display() as display:
-        table = output is None and not as_json and sys.stdout.isatty()
-        work(
-            model, file, output=output, top_k=top_k, threshold=threshold, decoding=decoding,
-            all_scores=all_scores, on_error=on_error, file_format=file_format, plugins=plugins, device=device, reporter=display,
-            show=display.answer if table else None,
-        )  # fmt: skip
+app.command()(evaluate)
+app.command()(predict)
 
 
 @app.command()
