@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+
+from linnaea.errors import InterruptedRun
 
 from .conftest import WORDS, Outcome, write_lines
 
@@ -138,6 +141,46 @@ def test_a_grown_model_grows_again(place: Path, linnaea: Call) -> None:
     assert {row["id"]: row.get("kept", False) for row in rows} == {
         "fauna": True, "flora": True, "dogs": True, "birds": True, "trees": True, "cats": False, "moss": False,
     }  # fmt: skip
+    # From whom they began, under the names of today.
+    assert {row["id"]: row["parent"] for row in rows} == {
+        "fauna": None, "flora": None, "dogs": "fauna", "birds": "fauna", "trees": "flora", "cats": "fauna",
+        "moss": "flora",
+    }  # fmt: skip
+
+
+def test_weights_from_another_run_are_kept(
+    place: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run goes on, and the model grows, when the run that the weights came from is gone."""
+    searched = ["--set", CATEGORIES[1][:-1] + ',"search":"weights","class_weights":[1,6]}']
+    train(linnaea, "textcnn.json", *searched, "--set", "run.dir=first", "--set", "training.epochs=1")
+    rows = json.loads((place / "first" / "categories.json").read_text())["categories"]
+    weights = {row["id"]: row["weight"] for row in rows}
+    taken = ["--set", "objective.class_weights=from first"]
+    with monkeypatch.context() as broken:
+        broken.setattr("linnaea.commands.train.save", _stop)
+        assert linnaea("train", "textcnn.json", *taken).code == 130
+    shutil.rmtree(place / "first")
+    other = linnaea("train", "textcnn.json", "--resume", "--set", "objective.class_weights=from other")
+    assert other.code == 2 and "differs from the run's own config in: objective" in other.err
+    train(linnaea, "textcnn.json", *taken, "--resume")
+    assert (
+        json.loads((place / "run" / "config.json").read_text())["objective"]["class_weights"] == "from first"
+    )
+    saved = json.loads((place / "run" / "model" / "model.json").read_text())["config"]
+    assert saved["objective"]["class_weights"] == weights
+    outcome = linnaea("grow", "run", *GROW)
+    assert outcome.code == 0, outcome.err
+    weights["flora"] = weights.pop("plants")
+    grown = json.loads((place / "run-grown" / "config.json").read_text())
+    assert grown["objective"]["class_weights"] == weights
+    (place / "run" / "model").rename(place / "model")
+    files = ["--train", "train.jsonl", "--dev", "dev.jsonl"]
+    assert linnaea("grow", "model", *GROW, *files, "--dry-run").code == 0, "the model alone has them"
+
+
+def _stop(*_: Any) -> None:
+    raise InterruptedRun("stopped")
 
 
 def test_a_model_folder_is_told_its_documents(place: Path, linnaea: Call) -> None:
@@ -172,9 +215,8 @@ def test_dev_is_split_off_again(place: Path, linnaea: Call) -> None:
 def test_dev_documents_for_what_is_new(place: Path, linnaea: Call) -> None:
     train(linnaea, "textcnn.json", *TUNED)
     write_lines(place / "more-dev.jsonl", more(10))
-    assert "warning: no dev documents for pets, birds" not in linnaea("grow", "run", *GROW, "--dry-run").out
     told = linnaea("grow", "run", *GROW, "--dry-run")
-    assert "no dev documents for birds" in told.err
+    assert "warning: no dev documents for birds: " in told.err, "pets have those of cats"
     told = linnaea("grow", "run", *GROW, "--dev-data", "more-dev.jsonl", "--dry-run")
     assert "no dev documents" not in told.err
 
@@ -205,7 +247,6 @@ def test_only_names(place: Path, linnaea: Call) -> None:
 
 
 def test_a_stopped_run_is_resumed(place: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    from linnaea.errors import InterruptedRun
     from linnaea.strategies.percategory.category import CategoryWork
 
     train(linnaea, "textcnn.json", *CATEGORIES)

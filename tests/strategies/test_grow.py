@@ -10,20 +10,29 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from linnaea.commands.former import _facts
+from linnaea.commands.grow import _tell_lowered
 from linnaea.config.config import Config
 from linnaea.decision.decider import Decider
+from linnaea.decision.decoding import violations
+from linnaea.decision.predictions import Predictions
 from linnaea.decision.thresholds import fit_decider
 from linnaea.errors import InterruptedRun, UsageError
+from linnaea.reporter import Silent
 from linnaea.strategies.base import Fitted, Scorer
 from linnaea.strategies.build import build_strategy
-from linnaea.strategies.grow import Growth, growing, own_networks, plan_growth
+from linnaea.strategies.classweights import TABLE
+from linnaea.strategies.grow import GrownPlan, Growth, growing, own_networks, plan_growth
 from linnaea.strategies.growing.network import HeadOnly, grown_network
 from linnaea.strategies.liblinear import fit_categories
 from linnaea.strategies.linear import LinearScorer
 from linnaea.strategies.network import NetworkScorer
 from linnaea.strategies.percategory import executors
-from linnaea.strategies.percategory.networks import CategoryScorer
+from linnaea.strategies.percategory.networks import FOLLOWS, CategoryScorer
+from linnaea.strategies.percategory.plan import Kind
 from linnaea.strategies.tfidf import count_features
 from linnaea.taxonomy.change import Change
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -102,9 +111,10 @@ class Old:
 
 
 def decided(config: Config, fitted: Fitted, of: Taxonomy) -> Decider:
-    return fit_decider(
+    decider = fit_decider(
         config.decision, config.task, fitted.tuning, fitted.tuning_gold, fitted.support_C, of, fitted.found_C
     )
+    return decider.following(fitted.follows)
 
 
 def trained(config: Config, folder: Path, new: Taxonomy | None = None, renames: Any = None) -> Old:
@@ -266,6 +276,116 @@ def test_under_max_no_threshold_lies_below_a_parents(tmp_path: Path) -> None:
         assert decider.thresholds_C[parent] <= decider.thresholds_C[child]
 
 
+class TestThresholdsUnderMax:
+    """What is kept bounds what is fitted between: thresholds never fall on the way down."""
+
+    CONFIG = Config.build({"task": {"type": "hierarchical"}, "decision": {**TUNED, "decoding": "max"}})
+
+    def _settled(
+        self, change: Change, old_P: np.ndarray, found_C: np.ndarray, reasons: list[int]
+    ) -> tuple[Growth, Decider]:
+        """The decider of a growth that fits ``reasons`` again and finds ``found_C``."""
+        any_scorer: Any = type("Some", (), {"kind": "network"})()
+        growth = Growth(change, any_scorer, old_P, dict.fromkeys(reasons, "moved"), np.ones(len(change.new)))
+        decoding = self.CONFIG.decision.decoding
+        return growth, growth.keep_thresholds(Decider(change.new, found_C, decoding), self.CONFIG)
+
+    @pytest.mark.parametrize(
+        ("top", "found", "expected"),
+        [
+            (0.2, 0.7, [0.2, 0.4, 0.4]),  # below what is kept above its child
+            (0.2, 0.1, [0.2, 0.2, 0.4]),
+            (0.2, 0.3, [0.2, 0.3, 0.4]),
+            (0.6, 0.5, [0.4, 0.4, 0.4]),  # the kept ones contradict each other: the upper one gives way
+        ],
+    )
+    def test_by_hand(self, top: float, found: float, expected: list[float]) -> None:
+        ids = ["old", "top", "middle", "low"]
+        parents: list[list[list[str]]] = [[[], [], [above], ["middle"]] for above in ("old", "top")]
+        change = Change.between(*(Taxonomy.build(ids, ids, one) for one in parents))
+        assert [change.new.ids[c] for c in change.moved] == ["middle"]
+        before = {"old": 0.1, "top": top, "middle": 0.3, "low": 0.4}
+        fresh = {"old": 0.0, "top": 0.0, "middle": found, "low": 0.9}
+        old_P = np.array([before[id] for id in change.old.ids])
+        found_C = np.array([fresh[id] for id in change.new.ids])
+        growth, decider = self._settled(change, old_P, found_C, list(change.moved))
+        index, reporter = change.new.index, Silent()
+        assert [decider.thresholds_C[index[id]] for id in ids] == [0.1, *expected]
+        _tell_lowered(decider, growth, reporter)
+        assert ["thresholds of top were lowered" in line for line in reporter.warnings] == [True] * (
+            top > 0.4
+        )
+
+    @settings(max_examples=200, deadline=None)
+    @given(data=st.data())
+    def test_they_never_contradict_the_taxonomy(self, data: st.DataObject) -> None:
+        old = data.draw(small_taxonomies(["a", "b", "c", "d", "e", "f"]))
+        change = Change.between(old, data.draw(small_taxonomies(["f", "b", "x", "c", "a", "y", "d"])))
+        levels = st.sampled_from([0.1, 0.2, 0.4, 0.5, 0.7, 0.9, np.inf])
+        old_P, found_C = (
+            lowered(np.array(data.draw(st.lists(levels, min_size=len(t), max_size=len(t)))), t)
+            for t in (old, change.new)
+        )
+        again = data.draw(st.sets(st.sampled_from(range(len(change.new)))))
+        growth, decider = self._settled(
+            change, old_P, found_C, sorted({*change.added, *change.moved, *again})
+        )
+        new, thresholds_C = change.new, decider.thresholds_C
+        edges = list(zip(*new.edges, strict=True))
+        assert all(thresholds_C[parent] <= thresholds_C[child] for parent, child in edges)
+        kept = {c: old_P[change.old_C[c]] for c in np.flatnonzero(growth.kept_C).tolist()}
+        for column, before in kept.items():
+            below = [kept[c] for c in new.descendants[column].tolist() if c in kept]
+            assert thresholds_C[column] == min(below) or before == np.inf
+        plain_C = np.array([kept.get(c, found_C[c]) for c in range(len(new))])
+        if all(plain_C[parent] <= plain_C[child] for parent, child in edges):
+            assert (thresholds_C == plain_C).all(), "nothing moves that need not"
+        scores = np.random.default_rng(len(edges)).random((50, len(new))).astype(np.float32)
+        decisions = decider.decide(Predictions([str(i) for i in range(50)], new, scores))
+        assert not violations(decisions.chosen, new).any()
+
+    def test_what_follows_its_parents_is_passed_through(self) -> None:
+        """A follower is never decided by itself, and has no threshold: what stands below it looks beyond it."""
+        ids = ["top", "follower", "low"]
+        change = Change.between(*(Taxonomy.build(ids, ids, [[], ["top"], one]) for one in ([], ["follower"])))
+        found_C, decoding = np.array([0.5, np.inf, 0.1]), self.CONFIG.decision.decoding
+        growth, _ = self._settled(change, np.array([0.5, 0.3, np.inf]), found_C, [1, 2])
+        found = Decider(change.new, found_C, decoding).following([1])
+        settled = growth.keep_thresholds(found, self.CONFIG)
+        assert settled.thresholds_C.tolist() == [0.5, np.inf, 0.5]
+        assert settled.follows == (1,)
+
+
+def test_a_category_decided_by_what_lies_below_it_keeps_its_threshold() -> None:
+    """Once it has one: the second had no category below it that could be decided."""
+    ids = ["first", "second", "low", "lower"]
+    same = Taxonomy.build(ids, ids, [[], [], ["first"], ["second"]])
+    config, ones = category_config(), np.ones(4, dtype=np.int64)
+    kinds: tuple[Kind, ...] = ("below", "below", "network", "network")
+    plan = GrownPlan(same, config.training.strategy, ones, 9, given=kinds)  # type: ignore[arg-type]
+    any_scorer: Any = type("Some", (), {"kind": "categories"})()
+    old_P, found_C = np.array([0.3, np.inf, 0.6, 0.7]), np.array([0.1, 0.2, 0.4, 0.5])
+    growth = Growth(Change.between(same, same), any_scorer, old_P, {3: "has documents now"}, ones, plan=plan)
+    decider = growth.keep_thresholds(Decider(same, found_C), config)
+    assert decider.thresholds_C.tolist() == [0.3, 0.2, 0.6, 0.5]
+
+
+@st.composite
+def small_taxonomies(draw: st.DrawFn, ids: list[str]) -> Taxonomy:
+    """A DAG of some of the ids, each below none, one or two that stand before it."""
+    some = [id for id in ids if draw(st.booleans())] or ids[:2]
+    above = [
+        draw(st.lists(st.sampled_from(some[:i]), max_size=2, unique=True)) if i else []
+        for i in range(len(some))
+    ]
+    return Taxonomy.build(some, some, above)
+
+
+def lowered(thresholds_C: np.ndarray, of: Taxonomy) -> np.ndarray:
+    """What decoding by ``max`` leaves of thresholds: of each category the least of its own and all below it."""
+    return np.array([thresholds_C[of.descendants[column]].min() for column in range(len(of))])
+
+
 def test_only_renamed_and_removed_trains_nothing(tmp_path: Path) -> None:
     parents = {
         "science": [],
@@ -356,6 +476,21 @@ def test_networks_of_kept_categories_stay(tmp_path: Path) -> None:
     assert len(scorer.tables) == 3
 
 
+def test_facts_of_kept_categories_name_their_parents_of_today(tmp_path: Path) -> None:
+    parents = {"science": [], "fun": [], "physics": ["science"], "biology": ["science"], "opera": ["fun"],
+               "football": ["fun"], "rugby": ["fun"]}  # fmt: skip
+    old = trained(category_config(), tmp_path, new_taxonomy(parents), {"leisure": "fun"})
+    former = _facts(tmp_path / "old" / TABLE)
+    assert {former[id]["parent"] for id in ("opera", "football")} == {"leisure"}
+    former["physics"]["parent"] = "chemistry"  # as if it had begun from a category that is gone now
+    growing(old.config, old.plan(), former).fit(old.corpus, run_folder(tmp_path / "new"))
+    after = _facts(tmp_path / "new" / TABLE)
+    assert {id: facts["parent"] for id, facts in after.items() if facts.get("kept")} == {
+        "science": None, "fun": None, "physics": None, "opera": "fun", "football": "fun",
+    }  # fmt: skip
+    assert after["opera"]["epochs"] == former["opera"]["epochs"] > 0
+
+
 def test_what_is_kept_scores_as_before(tmp_path: Path) -> None:
     old = trained(category_config(), tmp_path)
     growth = old.plan()
@@ -430,8 +565,8 @@ def test_what_follows_its_parent_goes_on_following(tmp_path: Path) -> None:
     assert [growth.taxonomy.ids[c] for c in growth.reasons if c not in growth.fitted] == ["chess"]
     scorer, _, decider = old.fit(growth)
     new = old.change.new.index
-    assert scorer.network_C[new["chess"]] == scorer.network_C[new["leisure"]]
-    assert decider.thresholds_C[new["chess"]] == decider.thresholds_C[new["leisure"]]
+    assert scorer.network_C[new["chess"]] == FOLLOWS
+    assert new["chess"] in decider.follows
 
 
 def test_what_cannot_be_asked_of_a_scorer(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def grown_config(
     old: Former, wish: Wish, change: Change, generations: Sequence[Generation], device: str | None
 ) -> Config:
     """The old run's config for the new run."""
-    value = with_weights(old.config)[0].dump()
+    value = with_weights(old.config, old.path)[0].dump()
     value["task"] |= {"taxonomy": _absolute(str(wish.taxonomy)), "taxonomy_format": wish.taxonomy_format}
     for name in NAMES:
         files = [file for generation in generations for file in generation.files[name]]

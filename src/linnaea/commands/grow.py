@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from linnaea.commands.former import RECORD, Former, Wish, grown_config, new_files, open_former
 from linnaea.commands.train import Result, fit
 from linnaea.config.config import Config, load_plugin
@@ -130,11 +132,25 @@ def _check_calibration(old: Former, path: Path) -> None:
 def _settled(decider: Decider, growth: Growth, config: Config, reporter: Reporter) -> Decider:
     """``decider`` with the thresholds of what is kept, unless they belong to scores or documents of their own."""
     if decider.calibration is None and decider.promise is None:
-        return growth.keep_thresholds(decider, config)
+        settled = growth.keep_thresholds(decider, config)
+        _tell_lowered(settled, growth, reporter)
+        return settled
     if not growth.everything:
         what = "scores are calibrated" if decider.promise is None else "thresholds come with a promise"
         reporter.note(f"the {what}: all thresholds are found anew")
     return decider
+
+
+def _tell_lowered(decider: Decider, growth: Growth, reporter: Reporter) -> None:
+    """Which kept categories could not keep their thresholds."""
+    kept_C, before_C = growth.kept_C, growth.thresholds_P[growth.change.old_C]
+    lowered = [
+        growth.taxonomy.ids[c] for c in np.flatnonzero(kept_C & (decider.thresholds_C < before_C)).tolist()
+    ]
+    if lowered and not growth.everything:
+        listed = ", ".join(lowered[:5]) + (", ..." if len(lowered) > 5 else "")
+        why = "they stand above kept categories with lower thresholds now, and decisions stay coherent"
+        reporter.warn(f"the thresholds of {listed} were lowered: {why}")
 
 
 def _refuse(out: Path, model: Path) -> None:

@@ -27,6 +27,7 @@ from linnaea.ragged import Ragged
 from linnaea.reporter import Reporter, Silent
 from linnaea.strategies.base import Fitted, Strategy
 from linnaea.strategies.build import build_strategy
+from linnaea.strategies.classweights import keep_weights, with_weights
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.build import build_corpus, corpus_from_documents
 from linnaea.text.store import Corpus
@@ -118,6 +119,7 @@ def _train(
         on_error = "skip"
     for metric in config.evaluation.metrics:
         further.module(metric.type)  # refuses one without a module while nothing is lost yet
+    config, weights = with_weights(config, run.path if resume else None)
     strategy = build_strategy(config)  # refuses a missing device or file before a document is read
     policy = ErrorPolicy(on_error, run.quarantine if on_error == "quarantine" else None)
     if documents is not None:
@@ -125,6 +127,7 @@ def _train(
     else:
         corpus = build_corpus(config, policy=policy, progress=reporter.progress)
     _tell_corpus(corpus, policy, reporter)
+    keep_weights(weights, corpus.taxonomy, None if _helps(config) else run.path)
     return fit(config, corpus, run, resume=resume, reporter=reporter, strategy=strategy)
 
 

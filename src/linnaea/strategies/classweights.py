@@ -1,4 +1,7 @@
-"""Class weights that a per-category run found best, for the joint training of one network ("from RUN")."""
+"""Class weights that a per-category run found best, for the joint training of one network ("from RUN").
+
+A run that takes them keeps them: it goes on, and its model grows, when RUN is gone or has changed.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linnaea.config.config import Config
-from linnaea.errors import ConfigError
-from linnaea.files import read_json
+from linnaea.errors import ConfigError, DataError
+from linnaea.files import read_json, write_json
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 TABLE = "categories.json"
 """What a per-category run tells of each category; in its run folder."""
+KEPT = "class_weights.json"
+"""What a run took from another; in its run folder."""
 PLACE = "objective.class_weights"
 
 
@@ -52,6 +57,23 @@ class FoundWeights:
             raise ConfigError(f"no class weights were searched in {run!r}", where=PLACE, hint=hint)
         return cls(place, digest, weights)
 
+    @classmethod
+    def kept(cls, folder: Path) -> FoundWeights | None:
+        """What the run in ``folder`` took; None: nothing.
+
+        Raises:
+            DataError: the file is broken.
+        """
+        place = folder / KEPT
+        if not place.is_file():
+            return None
+        value = read_json(place)
+        try:
+            weights = {str(id): float(weight) for id, weight in value["weights"].items()}
+            return cls(place, str(value["taxonomy"]), weights)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise DataError("does not hold class weights", where=str(place)) from None
+
     def check(self, taxonomy: Taxonomy) -> None:
         """Refuse weights of another taxonomy.
 
@@ -65,11 +87,29 @@ class FoundWeights:
             )
 
 
-def with_weights(config: Config) -> tuple[Config, FoundWeights | None]:
-    """``config`` with the numbers in place of ``"from RUN"``, and where they come from."""
+def with_weights(config: Config, folder: Path | None = None) -> tuple[Config, FoundWeights | None]:
+    """``config`` with the numbers in place of ``"from RUN"``, and where they come from.
+
+    Args:
+        folder: of a run that began with ``config``; those that it took are its own.
+    """
     given = config.objective.class_weights
     if not isinstance(given, str) or given == "balanced":
         return config, None
-    found = FoundWeights.read(given.removeprefix("from ").strip())
+    found = None if folder is None else FoundWeights.kept(folder)
+    found = found or FoundWeights.read(given.removeprefix("from ").strip())
     objective = config.objective.model_copy(update={"class_weights": found.weights})
     return config.model_copy(update={"objective": objective}), found
+
+
+def keep_weights(weights: FoundWeights | None, taxonomy: Taxonomy, folder: Path | None) -> None:
+    """Write the weights, if there are any, into the run folder; None: another process does.
+
+    Raises:
+        ConfigError: they are of another taxonomy.
+    """
+    if weights is None:
+        return
+    weights.check(taxonomy)
+    if folder is not None:
+        write_json(folder / KEPT, {"taxonomy": weights.digest, "weights": weights.weights})

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from linnaea.config.config import Config
-from linnaea.config.outcome import GlobalConfig, MaxConfig
+from linnaea.config.outcome import GlobalConfig
 from linnaea.config.percategory import PerCategoryStrategyConfig
-from linnaea.decision.decider import Decider
+from linnaea.decision.decider import Decider, build_decoder
+from linnaea.decision.decoding import Max
 from linnaea.errors import UsageError
 from linnaea.strategies.base import Scorer, Strategy
 from linnaea.strategies.percategory.plan import Kind, Plan
@@ -90,11 +91,12 @@ class Growth:
 
     @cached_property
     def _settled_C(self) -> np.ndarray:
-        """bool: the categories that keep their threshold; one that follows its parent has that one's."""
+        """bool: the categories that keep their threshold, if they have one of their own."""
         if self.plan is None:
             return self.kept_C
-        own_C = np.array([kind == "network" for kind in self.plan.kinds])
-        return np.asarray(self.kept_C & own_C)
+        had_C = np.isfinite(self.thresholds_P[self.change.old_C])
+        kinds = np.array(self.plan.kinds)
+        return np.asarray(self.kept_C & ((kinds == "network") | ((kinds == "below") & had_C)))
 
     @property
     def empty(self) -> bool:
@@ -181,22 +183,35 @@ class Growth:
         yield f"to train: {self.trains}"
 
     def keep_thresholds(self, decider: Decider, config: Config) -> Decider:
-        """``decider`` with the old thresholds of what is kept; under ``max`` none lies below a parent's."""
+        """``decider`` with the old thresholds of what is kept.
+
+        Under ``max`` those of all else come to lie between the thresholds kept above and below them. Where a move put a
+        kept category above a kept one with a lower threshold, the upper one is lowered: only so no decision contradicts
+        the taxonomy.
+        """
         if self.everything:
             return decider
         kept, before = np.flatnonzero(self._settled_C), self.change.old_C
         thresholds_C = decider.thresholds_C.copy()
         thresholds_C[kept] = self.thresholds_P[before[kept]]
         usual = self.thresholds_P[np.isfinite(self.thresholds_P)]
-        for column in self.reasons:
-            if isinstance(config.decision.threshold, GlobalConfig) and len(usual):
-                # One threshold for all: the model's.
-                thresholds_C[column] = usual.max() if self.support_C[column] else np.inf
-            above_P = thresholds_C[self.taxonomy.parents[column]]
-            above_P = above_P[np.isfinite(above_P)]
-            if isinstance(config.decision.decoding, MaxConfig) and len(above_P):
-                thresholds_C[column] = max(thresholds_C[column], above_P.max())
-        return replace(decider, thresholds_C=thresholds_C)
+        if isinstance(config.decision.threshold, GlobalConfig) and len(usual):
+            # One threshold for all: the model's.
+            thresholds_C[~self._settled_C & np.isfinite(thresholds_C)] = usual.max()
+        decoder = build_decoder(config.decision.decoding, self.taxonomy)
+        if isinstance(decoder, Max):
+            self._lift(thresholds_C)
+        return replace(decider, thresholds_C=decoder.thresholds(thresholds_C)).following(decider.follows)
+
+    def _lift(self, thresholds_C: np.ndarray) -> None:
+        """Bring the thresholds of what is not kept up to those above them, in place."""
+        # Of each category and, where it is never decided itself, of what stands above it.
+        above_C = np.full(len(thresholds_C), -np.inf)
+        for column, parents in enumerate(self.taxonomy.parents):  # parents before children
+            least = above_C[parents].max(initial=-np.inf)
+            if not self._settled_C[column]:
+                thresholds_C[column] = max(thresholds_C[column], least)
+            above_C[column] = thresholds_C[column] if np.isfinite(thresholds_C[column]) else least
 
 
 def plan_growth(
@@ -231,7 +246,7 @@ def plan_growth(
     if scorer.kind == "categories":
         settings = config.training.strategy
         assert isinstance(settings, PerCategoryStrategyConfig)  # the scorer is of that strategy
-        natural = Plan(change.new, settings, support_C, len(corpus.train))
+        natural = Plan.of(change.new, settings, corpus.train.labels)
         had_P = own_networks(scorer.network_C)  # type: ignore[attr-defined]
         able_C = np.array([kind == "network" for kind in natural.kinds])
     reasons: dict[int, Reason] = {}
@@ -254,15 +269,13 @@ def plan_growth(
         "network" if growth.kept_C[c] and had_P[change.old_C[c]] else kind
         for c, kind in enumerate(natural.kinds)
     ]
-    plan = GrownPlan(change.new, natural.settings, support_C, len(corpus.train), tuple(given))
+    plan = GrownPlan(change.new, natural.settings, support_C, len(corpus.train), given=tuple(given))
     return replace(growth, plan=plan)
 
 
 def own_networks(network_C: np.ndarray) -> np.ndarray:
-    """``[C]`` bool: the categories whose network is theirs, and not one that they follow, which stands before them."""
-    own_C = np.zeros(len(network_C), dtype=bool)
-    own_C[np.unique(network_C, return_index=True)[1]] = True
-    return own_C & (network_C >= 0)
+    """``[C]`` bool: the categories that have a network."""
+    return network_C >= 0
 
 
 def growing(

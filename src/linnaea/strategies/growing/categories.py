@@ -28,6 +28,7 @@ from linnaea.strategies.percategory.finished import Finished
 from linnaea.strategies.percategory.networks import CategoryScorer
 from linnaea.strategies.percategory.plan import Plan
 from linnaea.strategies.percategory.strategy import PerCategoryStrategy
+from linnaea.taxonomy.change import Change
 
 if TYPE_CHECKING:
     from linnaea.text.store import Corpus
@@ -77,7 +78,7 @@ class GrowingCategories(PerCategoryStrategy):
         facts["networks_kept"] = len(plan.trained) - len(growth.fitted)
         return Fitted(
             scorer, tuning, corpus.dev.labels, growth.support_C, facts,
-            found_C=self._thresholds(plan, finished, tuning, corpus),
+            found_C=self._thresholds(plan, finished, tuning, corpus), follows=plan.follows,
         )  # fmt: skip
 
     def _kept(self, finished: Finished) -> Iterator[CategoryFit]:
@@ -114,6 +115,7 @@ class GrowingCategories(PerCategoryStrategy):
             | dict(known)
             | {
                 "id": growth.taxonomy.ids[column],
+                "parent": _now(growth.change, known.get("parent")),
                 "table": table,
                 "threshold": threshold if np.isfinite(threshold) else 1.0,
                 "kept": True,
@@ -129,6 +131,10 @@ class GrowingCategories(PerCategoryStrategy):
         for column, kind in enumerate(plan.kinds):
             if kind == "network" and growth.kept_C[column]:
                 found_C[column] = growth.thresholds_P[growth.change.old_C[column]]
-            elif kind == "parent":
-                found_C[column] = min(found_C[plan.taxonomy.parents[column]])
         return found_C
+
+
+def _now(change: Change, id: str | None) -> str | None:
+    """The present id of a category of the old taxonomy; None where it is gone."""
+    column = -1 if id not in change.old.index else int(change.new_P[change.old.index[id]])
+    return None if column < 0 else change.new.ids[column]

@@ -180,6 +180,10 @@ def grown_network(config: Config, old: Network, growth: Growth, corpus: Corpus) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
         network = build_network(config.model, config.input.features, sizes, scores=loss.scores)
+    refusal = network.head.growth_problem(growth.change)
+    if refusal is not None:
+        hint = "train a new model with `linnaea train`"
+        raise UsageError(f"the head {config.model.head.type!r} {refusal}", hint=hint)
     of_categories = _category_names(network)
     before = {name: tensor.detach().cpu() for name, tensor in old.state_dict().items()}
     state: State = {}

@@ -1,18 +1,19 @@
 """Executors: how the categories of a run are worked off. Parents before children; what is done already is left out.
 
 ``local`` trains one category after another, or several at once in processes of one thread each. A category begins as soon
-as all that it waits for is done. Networks travel to and from the processes; only the first process writes.
+as all that it waits for is done. Networks travel to and from the processes; only the first process writes, and it alone
+answers signals.
 """
 
 from __future__ import annotations
 
 import concurrent.futures as futures
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from linnaea.strategies.network import find_device
 from linnaea.strategies.percategory.category import Beginning, CategoryFit, CategoryWork
 from linnaea.strategies.percategory.finished import Finished
 from linnaea.strategies.percategory.mapped import by_name
+from linnaea.strategies.percategory.progress import Tree, stopped
 from linnaea.training.interruption import Interruption
 
 POLL = 0.2  # seconds between two looks for a signal
@@ -39,51 +41,6 @@ class Executor(Protocol):
         """
 
 
-class Tree:
-    """The state of all categories, for progress."""
-
-    def __init__(self, work: CategoryWork, finished: Finished, reporter: Reporter) -> None:
-        self.plan, self.finished, self.reporter = work.plan, finished, reporter
-        self.running: set[int] = set()
-        self.began = time.perf_counter()
-        self.before = self._weights(finished.facts)
-        self.show()
-
-    def _weight(self, column: int) -> float:
-        """How much work a category is, roughly: its documents under the policy."""
-        times, support = self.plan.settings.negatives_per_positive, int(self.plan.support_C[column])
-        if times is None:
-            return float(self.plan.documents)
-        return min(self.plan.documents, support + max(200.0, times * support))
-
-    def _weights(self, columns: Iterable[int]) -> float:
-        return sum(map(self._weight, columns), 0.0)
-
-    def show(self, last: str = "") -> None:
-        """Tell how far each level is, and how long the rest will take."""
-        plan, parts = self.plan, []
-        for level, columns in plan.taxonomy.levels():
-            trained = [c for c in range(columns.start, columns.stop) if plan.kinds[c] == "network"]
-            done = sum(column in self.finished for column in trained)
-            running = sum(column in self.running for column in trained)
-            if trained:
-                parts.append(
-                    f"level {level}: {done}/{len(trained)}" + (f" ({running} running)" if running else "")
-                )
-        gone = self._weights(self.finished.facts) - self.before
-        left = self._weights(column for column in plan.trained if column not in self.finished)
-        if gone and left:
-            parts.append(f"{(time.perf_counter() - self.began) * left / gone:.0f} s left")
-        detail = ", ".join(parts) + (f"; {last}" if last else "")
-        self.reporter.progress("categories", len(self.finished), len(plan.trained), detail)
-
-    def put(self, fit: CategoryFit) -> None:
-        """A category is done."""
-        self.finished.put(fit)
-        self.running.discard(fit.column)
-        self.show(f"{fit.facts['id']}: F1 {fit.facts['f1']:.2f}")
-
-
 def one_by_one(work: CategoryWork, finished: Finished, reporter: Reporter) -> None:
     """In this process."""
     tree = Tree(work, finished, reporter)
@@ -94,7 +51,7 @@ def one_by_one(work: CategoryWork, finished: Finished, reporter: Reporter) -> No
         tree.running = {column}
         try:
             tree.put(work.fit(column, finished.beginning(column)))
-        except InterruptedRun:
+        except (InterruptedRun, KeyboardInterrupt):  # in training, or between two
             raise stopped(finished) from None
 
 
@@ -105,13 +62,14 @@ class Processes:
         self.count = count
 
     def __call__(self, work: CategoryWork, finished: Finished, reporter: Reporter) -> None:
-        tree = Tree(work, finished, reporter)
+        tree = Tree(work, finished, reporter, self.count)
         context = multiprocessing.get_context("spawn")
         pool = futures.ProcessPoolExecutor(self.count, context, _begin, (alone(work),))
 
         def submit(column: int, beginning: Beginning) -> futures.Future[CategoryFit]:
             try:
-                return pool.submit(_fit, column, beginning)
+                with _deaf():  # a process that the pool starts now hears no Ctrl-C, from its first moment on
+                    return pool.submit(_fit, column, beginning)
             except OSError as error:
                 # A worker died while the pool was starting another: its pipes were closed under the one that starts.
                 raise BrokenProcessPool(str(error)) from error
@@ -142,36 +100,63 @@ def run_pool(
     ahead: int,
     asked_to_stop: Callable[[], bool],
 ) -> None:
-    """Keep ``ahead`` categories running until all are done."""
+    """Keep ``ahead`` categories running until all are done.
+
+    Raises:
+        InterruptedRun: asked to stop, whatever became of the workers by then; what was done is put.
+    """
+    try:
+        _run_pool(work, finished, tree, submit, ahead, asked_to_stop)
+    except Exception:
+        # A signal may have reached the workers, too: how they end then is no news.
+        if asked_to_stop():
+            raise stopped(finished) from None
+        raise
+
+
+def _run_pool(
+    work: CategoryWork,
+    finished: Finished,
+    tree: Tree,
+    submit: Callable[[int, Beginning], futures.Future[CategoryFit]],
+    ahead: int,
+    asked_to_stop: Callable[[], bool],
+) -> None:
     plan = work.plan
     # Those with most categories below them first: others wait for them.
     below = plan.taxonomy.descendants.lengths_N
     waiting = sorted((c for c in plan.trained if c not in finished), key=lambda c: (-int(below[c]), c))
     running: dict[futures.Future[CategoryFit], int] = {}
     while waiting or running:
-        for column in [c for c in waiting if plan.ready(c, finished)][: ahead - len(running)]:
-            waiting.remove(column)
-            beginning = finished.beginning(column)
-            tree.running.add(column)
-            running[submit(column, beginning)] = column
-        tree.running = set(running.values())
-        done, _ = futures.wait(running, timeout=POLL, return_when=futures.FIRST_COMPLETED)
-        for future in done:
-            fit = future.result()
-            del running[future]
-            tree.put(fit)
+        try:
+            for column in [c for c in waiting if plan.ready(c, finished)][: ahead - len(running)]:
+                beginning = finished.beginning(column)
+                tree.running.add(column)
+                running[submit(column, beginning)] = column
+                waiting.remove(column)
+            tree.running = set(running.values())
+            futures.wait(running, timeout=POLL, return_when=futures.FIRST_COMPLETED)
+        finally:
+            # What is done is kept, whatever became of the others.
+            errors = _put_done(running, tree)
+        if errors:
+            raise errors[0]
         if asked_to_stop():
             raise stopped(finished)
     tree.running = set()
 
 
-def stopped(finished: Finished) -> InterruptedRun:
-    """The error that tells how far a stopped run is."""
-    done, all_of_them = len(finished), len(finished.plan.trained)
-    return InterruptedRun(
-        f"interrupted when {done} of {all_of_them} categories were done",
-        where=str(finished.folder), hint="--resume goes on from them",
-    )  # fmt: skip
+def _put_done(running: dict[futures.Future[CategoryFit], int], tree: Tree) -> list[BaseException]:
+    """Put the categories that are done; the errors of the others."""
+    errors = []
+    for future in [future for future in running if future.done()]:
+        error = future.exception()
+        if error is None:
+            del running[future]
+            tree.put(future.result())
+        else:
+            errors.append(error)
+    return errors
 
 
 _work: CategoryWork | None = None
@@ -179,7 +164,6 @@ _work: CategoryWork | None = None
 
 def _begin(work: CategoryWork) -> None:
     global _work
-    # Ctrl-C reaches all processes: the first one answers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     work.tell(Silent())
@@ -196,7 +180,37 @@ def _leave_with_parent() -> None:
 
 def _fit(column: int, beginning: Beginning) -> CategoryFit:
     assert _work is not None  # the initializer sets it
-    return _work.fit(column, beginning)
+    return fit_unheard(_work, column, beginning)
+
+
+def fit_unheard(work: CategoryWork, column: int, beginning: Beginning) -> CategoryFit:
+    """``work.fit`` in a worker: Ctrl-C reaches all processes of a terminal, and the first one answers for all.
+
+    In a thread, as training listens to signals in the main thread alone; the worker keeps its own ways with them.
+    """
+    future: futures.Future[CategoryFit] = futures.Future()
+
+    def fit() -> None:
+        try:
+            future.set_result(work.fit(column, beginning))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=fit, daemon=True).start()
+    return future.result()
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """While it is open, Ctrl-C waits; processes that begin meanwhile never hear of it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def alone(work: CategoryWork) -> CategoryWork:

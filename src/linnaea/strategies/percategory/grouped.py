@@ -16,9 +16,9 @@ from linnaea.nn.grouped.network import kept_bytes
 from linnaea.nn.network import Network
 from linnaea.reporter import Reporter
 from linnaea.strategies.percategory.category import Assignment, CategoryWork, Tried
-from linnaea.strategies.percategory.executors import Tree, stopped
 from linnaea.strategies.percategory.finished import Finished
 from linnaea.strategies.percategory.group import Candidate, Group
+from linnaea.strategies.percategory.progress import Tree, stopped
 from linnaea.training.interruption import Interruption
 from linnaea.training.loader import Loader, collate
 

@@ -20,8 +20,9 @@ from linnaea.errors import LinnaeaError, RunError
 from linnaea.files import extra
 from linnaea.reporter import Reporter, Silent
 from linnaea.strategies.percategory.category import Beginning, CategoryFit, CategoryWork
-from linnaea.strategies.percategory.executors import Tree, alone, cores, run_pool
+from linnaea.strategies.percategory.executors import alone, cores, fit_unheard, run_pool
 from linnaea.strategies.percategory.finished import Finished
+from linnaea.strategies.percategory.progress import Tree
 from linnaea.training.interruption import Interruption
 
 RETRIES = 3
@@ -47,8 +48,9 @@ class Cluster:
         self.ray = load_ray()
 
     def __call__(self, work: CategoryWork, finished: Finished, reporter: Reporter) -> None:
-        tree, ray = Tree(work, finished, reporter), self.ray
-        with Interruption() as interruption, self._connected():
+        ray = self.ray
+        # Ray puts a handler of its own over ours, so that after it ours come again.
+        with Interruption() as early, self._connected(), Interruption() as late:
             task = ray.remote(num_cpus=1, max_retries=RETRIES)(_fit)
             # In a list a reference stays one: a worker takes the work out of the store once, not once a category.
             where = [ray.put(alone(work))]
@@ -57,9 +59,10 @@ class Cluster:
                 future: Future[CategoryFit] = task.remote(where, column, beginning).future()
                 return future
 
+            count = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            tree = Tree(work, finished, reporter, count)
             try:
-                count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-                run_pool(work, finished, tree, submit, count, lambda: interruption.received is not None)
+                run_pool(work, finished, tree, submit, count, lambda: bool(early.received or late.received))
             except ray.exceptions.RayTaskError as failed:
                 if isinstance(failed.cause, LinnaeaError):
                     raise failed.cause from None
@@ -127,4 +130,4 @@ def _fit(where: list[Any], column: int, beginning: Beginning) -> CategoryFit:
         _works.clear()
         _works[key] = load_ray().get(where[0])
         _works[key].tell(Silent())
-    return _works[key].fit(column, beginning)
+    return fit_unheard(_works[key], column, beginning)

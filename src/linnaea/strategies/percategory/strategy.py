@@ -85,12 +85,15 @@ class PerCategoryStrategy:
         )  # fmt: skip
 
     def _tell(self, plan: Plan, reporter: Reporter) -> None:
-        """Which categories get no network."""
+        """Which categories get no network, where the corpus's own warning about missing documents has not said it."""
         for kind, what in (
             ("never", "are never decided"), ("parent", "are decided wherever all their parents are"),
             ("below", "are decided by what lies below them"), ("always", "are always decided"),
         ):  # fmt: skip
-            ids = [id for id, own in zip(plan.taxonomy.ids, plan.kinds, strict=True) if own == kind]
+            ids = [
+                id for id, own, documents in zip(plan.taxonomy.ids, plan.kinds, plan.support_C.tolist(), strict=True)
+                if own == kind and (documents or kind != "never")
+            ]  # fmt: skip
             if ids:
                 shown = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
                 why = (
