@@ -225,9 +225,9 @@ def _warnings(corpus: Corpus, facts: dict[str, Any]) -> list[str]:
     missing = facts["without_training_documents"]
     if missing:
         shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-        plural = "y has" if len(missing) == 1 else "ies have"
+        plural, them = ("y has", "it") if len(missing) == 1 else ("ies have", "them")
         messages.append(
-            f"{len(missing):,} categor{plural} no training documents and will never be predicted: {shown}"
+            f"{len(missing):,} categor{plural} no training documents, nothing is learned about {them}: {shown}"
         )
     empty = {name: count for name, count in facts["empty"].items() if count}
     if empty:
