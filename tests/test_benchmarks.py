@@ -6,11 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
-from benchmarks import encoders, speed
+from benchmarks import encoders, hierarchy, speed
 from benchmarks.common import Row, apart, measure, peak_mb, report, sgemm, table
+from benchmarks.hierarchy_runs import differences, mean_f1
 from linnaea.config.encoders_recurrent import TextRNNConfig
 from linnaea.nn.encoders.textrnn import TextRNN
 from linnaea.nn.network import Embedded
@@ -94,3 +97,65 @@ def test_the_penalty_counts_categories_not_line_ends(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text("{}\n" * 5)
     (tmp_path / "taxonomy.tsv").write_text("Root\tA\tB\nA\tC\tD\n")
     assert encoders.penalty_for(tmp_path) == 1 / (encoders.C * 5 * 4)
+
+
+def test_every_row_of_the_hierarchy_table_is_a_config() -> None:
+    """As ``scripts/bench hierarchy`` would run it; no file is read for it."""
+    for encoder in hierarchy.ENCODERS:
+        chosen = hierarchy.parser().parse_args(["--encoder", encoder])
+        for corpus in hierarchy.CORPORA:
+            for row in hierarchy.rows_of(corpus):
+                config = hierarchy.config_for(row, Path(corpus), Path("run"), 2, chosen)
+                assert (config.run.seed, config.run.threads, config.run.device) == (2, 1, "cpu")
+
+
+def test_hierarchy_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Networks and the linear strategy are trained once; the rest is laid over their scores."""
+    words = {"b": "red", "c": "blue", "d": "green"}
+    corpus = tmp_path / "tiny"
+    corpus.mkdir()
+    (corpus / "taxonomy.tsv").write_text("Root\ta\td\na\tb\tc\n")
+    for split, count in (("train", 24), ("dev", 12), ("test", 12)):
+        labels = [sorted(words)[i % 3] for i in range(count)]
+        rows = [
+            {"doc_label": [label], "doc_token": [words[label], f"w{i}"]} for i, label in enumerate(labels)
+        ]
+        (corpus / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = ["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--corpora", "tiny", "--epochs", "1"]
+    chosen = hierarchy.parser().parse_args([*given, "--rows", "linear", "plain", "hmcn", "--seeds", "1", "2"])
+    hierarchy.make(chosen)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    names = ["linear-1", *(f"textrcnn-{row}-{seed}" for row in ("hmcn", "plain") for seed in (1, 2))]
+    assert sorted(path.name for path in kept) == [f"tiny-{name}.npz" for name in names]
+    hierarchy.make(chosen)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == kept
+    assert capsys.readouterr().err.count("tiny") == 5
+    figures, coherent = (part.splitlines() for part in hierarchy.tables(chosen).split("\n\n"))
+    assert [line.split(" | ")[1] for line in figures[2::2]] == ["linear (1)", "plain (2)", "hmcn (2)"]
+    assert len({line.count("|") for line in figures}) == 1
+    assert len(coherent) == 2 + 3 * 2
+    assert len(hierarchy.Corpus("tiny", chosen).areas()) == 3  # held against scikit-learn in there
+
+
+def test_differences_are_those_of_scikit_learn() -> None:
+    generator = np.random.default_rng(3)
+    gold, *sets = (generator.random((40, 5)) < 0.4 for _ in range(4))
+    counts = generator.multinomial(40, np.full(40, 1 / 40), 3)
+    expected = [
+        [
+            np.mean(
+                [
+                    f1_score(
+                        gold.repeat(weights, 0), one.repeat(weights, 0), average=average, zero_division=0
+                    )
+                    for one in sets
+                ]
+            )
+            for average in ("micro", "macro")
+        ]
+        for weights in counts
+    ]
+    assert mean_f1(sets, gold, counts.astype(np.float32)) == pytest.approx(np.array(expected), abs=1e-6)
+    better, same = differences([gold], sets, gold), differences(sets, sets, gold)
+    assert all(low < mean < high and low > 0 for mean, low, high in better)
+    assert same == [(0.0, 0.0, 0.0)] * 2
