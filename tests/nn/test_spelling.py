@@ -15,7 +15,7 @@ from linnaea.config.registry import encoders
 from linnaea.nn.batch import Spelling
 from linnaea.nn.build import build_network
 from linnaea.nn.embedders.spelling import Speller
-from linnaea.nn.network import SequenceEncoder
+from linnaea.nn.network import Encoder
 from linnaea.nn.objectives.objective import Objective
 from tests.nn.cases import MISSING, REQUIRED, make_batch, make_documents, make_labels, sizes, taxonomy
 from tests.references.spelling import composed
@@ -126,7 +126,7 @@ def test_every_sequence_encoder_learns_from_characters(name: str, features: list
     }
     torch.manual_seed(0)
     module = build_network(ModelConfig.read(model), features, sizes())
-    assert isinstance(module.encoder, SequenceEncoder)
+    assert isinstance(module.encoder, Encoder)
     rng = np.random.default_rng(0)
     sequence = "character" if features == ["char"] else "token"
     documents = make_documents(rng, [12, 0, 1, 5, 9, 3, 7, 12])
