@@ -8,8 +8,6 @@ Shape letters: N documents, C categories, M gold categories of all documents, J 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from linnaea.config.outcome import CautiousConfig, ConformalConfig, DecisionConfig, PromisedConfig
@@ -21,6 +19,7 @@ from linnaea.ragged import Ragged
 
 ROUNDING = 1e-9
 MEGABYTES = 16
+BEST = 64
 SPLIT = 20121  # seed of the halves: which document is in which must hang on nothing that is scored
 
 
@@ -85,7 +84,8 @@ class Cautious(ThresholdRule):
     Differences: the paper's loss is a function that somebody gives; these two are ours. A share of wrong decisions
     need not fall when t rises, hence the largest over all higher thresholds.
 
-    Cost: one sort of each document's scores, O(N·C·log C).
+    Cost: O(N·C) while the threshold lies above the 64th score of every document, else one sort of each document's scores,
+    O(N·C·log C).
 
     When to use: where a wrong category is worse than a vague one.
     """
@@ -94,15 +94,30 @@ class Cautious(ThresholdRule):
         evidence = given(evidence, self.config.type)
         documents = len(evidence.predictions)
         check_error(self.config.error, documents)
-        places_J, rises_J = _rises(evidence, self.config.of == "documents")
+        # Few decisions of a document are already too much: as a rule the best scores tell.
+        found, deepest = self._first(evidence, BEST, -np.inf)
+        if found is None or found <= deepest:
+            found, _ = self._first(evidence, columns, -np.inf if found is None else found)
+        if found is None:
+            return np.zeros(columns)
+        # Just above it: it and its equals are out.
+        return np.full(columns, float(np.nextafter(np.float32(found), np.float32(np.inf))))
+
+    def _first(self, evidence: Evidence, best: int, least: float) -> tuple[float | None, float]:
+        """The first place, from the top, at which the losses are too much; None: nowhere.
+
+        Args:
+            best: only so many scores of a document are looked at, so that losses are too small from the last of them down.
+            least: lower places are left out.
+
+        Returns:
+            It, and where losses begin to be too small; -inf: nowhere.
+        """
+        places_J, rises_J, deepest = _rises(evidence, self.config.of == "documents", best, least)
         order = np.argsort(-places_J, kind="stable")
         places_J, total_J = places_J[order], np.cumsum(rises_J[order])
-        too_much = total_J + 1 > self.config.error * (documents + 1) + ROUNDING
-        if not too_much.any():
-            return np.zeros(columns)
-        # Just above the first place that is too much: it and its equals are out.
-        first = places_J[int(too_much.argmax())].astype(np.float32)
-        return np.full(columns, float(np.nextafter(first, np.float32(np.inf))))
+        too_much = total_J + 1 > self.config.error * (len(evidence.predictions) + 1) + ROUNDING
+        return float(places_J[int(too_much.argmax())]) if too_much.any() else None, deepest
 
     def promise(self, evidence: Evidence) -> Promise:
         kind = "wrong documents" if self.config.of == "documents" else "wrong categories"
@@ -204,26 +219,47 @@ def _positives(evidence: Evidence) -> Ragged:
     return Ragged.from_lengths(scores[order], np.bincount(columns, minlength=len(evidence.taxonomy)))
 
 
-def _rises(evidence: Evidence, documents: bool) -> tuple[np.ndarray, np.ndarray]:
-    """``[J]`` scores at which the losses of documents rise as the threshold falls, and by how much each."""
-    parts = list(_block_rises(evidence, documents))
-    places, rises = ([part[i] for part in parts] for i in (0, 1))
-    return np.concatenate([*places, np.zeros(0)]), np.concatenate([*rises, np.zeros(0)])
+def _rises(
+    evidence: Evidence, documents: bool, best: int, least: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """``[J]`` scores at which the losses of documents rise as the threshold falls, and by how much each.
 
+    Args:
+        documents: a document with any wrong category counts as 1.
+        best: how many scores of a document are looked at.
+        least: lower scores are left out.
 
-def _block_rises(evidence: Evidence, documents: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    Returns:
+        Also the highest of the last scores looked at: rises are all there above it. -inf: everywhere.
+    """
     columns = np.flatnonzero(evidence.active_C)
+    places, rises, deepest = [np.zeros(0)], [np.zeros(0)], -np.inf
     for rows, block in evidence.predictions.blocks(MEGABYTES):
         gold_NC = evidence.gold.take(np.arange(rows.start, rows.stop)).dense(block.shape[1])[:, columns]
         scores_NC = block[:, columns]
-        order_NC = np.argsort(-scores_NC, axis=1)
-        scores_NC = np.take_along_axis(scores_NC, order_NC, axis=1)
-        wrong_NC = np.cumsum(~np.take_along_axis(gold_NC, order_NC, axis=1), axis=1)
-        loss_NC = wrong_NC > 0 if documents else wrong_NC / np.arange(1, len(columns) + 1)
-        # Equal scores come together: only where a run of them ends is there such a set.
-        ends_NC = np.ones(scores_NC.shape, dtype=bool)
-        ends_NC[:, :-1] = scores_NC[:, :-1] > scores_NC[:, 1:]
-        loss_NC = np.maximum.accumulate(np.where(ends_NC, loss_NC, 0.0), axis=1)
-        rises_NC = np.diff(loss_NC, axis=1, prepend=0.0)
-        there = rises_NC > 0
-        yield scores_NC[there], rises_NC[there]
+        cut = 0 < best < len(columns)
+        if cut:
+            order_NK = np.argpartition(-scores_NC, best - 1, axis=1)[:, :best]
+            scores_NC, gold_NC = (np.take_along_axis(x, order_NK, axis=1) for x in (scores_NC, gold_NC))
+            deepest = max(deepest, float(scores_NC.min(axis=1).max(initial=-np.inf)))
+        place_M, rise_M = _block_rises(scores_NC, gold_NC, documents, cut)
+        there = place_M >= least
+        places.append(place_M[there])
+        rises.append(rise_M[there])
+    return np.concatenate(places), np.concatenate(rises), deepest
+
+
+def _block_rises(
+    scores_NK: np.ndarray, gold_NK: np.ndarray, documents: bool, cut: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    order_NK = np.argsort(-scores_NK, axis=1)
+    scores_NK = np.take_along_axis(scores_NK, order_NK, axis=1)
+    wrong_NK = np.cumsum(~np.take_along_axis(gold_NK, order_NK, axis=1), axis=1)
+    loss_NK = wrong_NK > 0 if documents else wrong_NK / np.arange(1, scores_NK.shape[1] + 1)
+    # Equal scores come together: only where a run of them ends is there such a set. Where a cut is, no run is known to end.
+    ends_NK = np.full(scores_NK.shape, not cut)
+    ends_NK[:, :-1] = scores_NK[:, :-1] > scores_NK[:, 1:]
+    loss_NK = np.maximum.accumulate(np.where(ends_NK, loss_NK, 0.0), axis=1)
+    rises_NK = np.diff(loss_NK, axis=1, prepend=0.0)
+    there = rises_NK > 0
+    return scores_NK[there], rises_NK[there]

@@ -90,6 +90,10 @@ class Evidence:
 
     def next_below(self, score: float) -> float:
         """The highest score of any active category below ``score``; 0 where there is none."""
+        scores = self.predictions.scores
+        if not isinstance(scores, np.ndarray):
+            below = (scores.data < scores.dtype.type(score)) & self.active_C[scores.indices]
+            return float(np.max(scores.data, initial=0, where=below))
         highest = 0.0
         for _, block in self.predictions.blocks():
             lower = block < block.dtype.type(score)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from linnaea.config.decoding import Closure
 from linnaea.decision.odds import log_odds
@@ -125,7 +126,9 @@ def _reached(
 def _sums_up(values_CN: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
     """Of each category with all its ancestors; in a DAG one that is reached along two ways counts once."""
     if not taxonomy.is_tree:
-        return np.stack([values_CN[above].sum(axis=0) for above in taxonomy.ancestors])
+        above = taxonomy.ancestors
+        parts = (np.ones(len(above.values), dtype=values_CN.dtype), above.values, above.offsets_N1)
+        return np.asarray(csr_array(parts, shape=(len(above), len(above))) @ values_CN)
     total_CN = values_CN.copy()
     for parent, child in zip(*(columns.tolist() for columns in taxonomy.edges), strict=True):
         total_CN[child] += total_CN[parent]

@@ -13,15 +13,18 @@ Shape letters: N documents, C categories, B bins.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from linnaea.decision.cuts import scores_at
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import UsageError
 from linnaea.ragged import Ragged
 
 BINS = 15
+MEGABYTES, PAIRS = 8, 2**21  # scores that are looked at at once
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,13 @@ def reliability(predictions: Predictions, gold: Ragged) -> Reliability:
     documents, columns = predictions.scores.shape
     if documents != len(gold) or not documents:
         raise UsageError(f"scores of {documents} documents cannot be held against labels of {len(gold)}")
-    scores_CB, hits_CB = np.zeros(columns * BINS), np.zeros(columns * BINS)
-    squares = 0.0
-    for rows, block_NC in predictions.blocks():
-        gold_NC = gold.take(np.arange(rows.start, rows.stop)).dense(columns)
-        bins_NC = np.minimum((block_NC * BINS).astype(np.int64), BINS - 1) + np.arange(columns) * BINS
-        bins = bins_NC.ravel()
-        scores_CB += np.bincount(bins, block_NC.ravel(), minlength=columns * BINS)
-        hits_CB += np.bincount(bins, gold_NC.ravel(), minlength=columns * BINS)
-        squares += float(((block_NC.astype(np.float64) - gold_NC) ** 2).sum())
+    own_M = scores_at(predictions, gold.rows, gold.values).astype(np.float64)
+    hits_CB = np.bincount(_cells(gold.values, own_M), minlength=columns * BINS)
+    scores_CB = np.zeros(columns * BINS)
+    squares = len(own_M) - 2 * float(own_M.sum())  # of (score - gold)², but for the scores' own
+    for column_M, score_M in _entries(predictions):
+        scores_CB += np.bincount(_cells(column_M, score_M), score_M, minlength=columns * BINS)
+        squares += float(np.square(score_M, dtype=np.float64).sum())
     gaps_CB = (scores_CB - hits_CB).reshape(columns, BINS)
     own_C = np.abs(gaps_CB).sum(axis=1) / documents
     there_C = hits_CB.reshape(columns, BINS).sum(axis=1) > 0
@@ -68,3 +69,21 @@ def reliability(predictions: Predictions, gold: Ragged) -> Reliability:
         float(own_C[there_C].mean()) if there_C.any() else 0.0,
         squares / (documents * columns),
     )
+
+
+def _cells(column_M: np.ndarray, score_M: np.ndarray) -> np.ndarray:
+    """The bin of each score, numbered category after category."""
+    bin_M = np.minimum((score_M * BINS).astype(np.int64), BINS - 1)
+    return np.asarray(column_M * BINS + bin_M)
+
+
+def _entries(predictions: Predictions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All scores with their columns, a few million at a time; of sparse predictions those that were kept."""
+    scores, columns = predictions.scores, len(predictions.taxonomy)
+    if isinstance(scores, np.ndarray):
+        for _, block_NC in predictions.blocks(MEGABYTES):
+            yield np.tile(np.arange(columns), len(block_NC)), block_NC.ravel()
+        return
+    for start in range(0, len(scores.data), PAIRS):
+        part = slice(start, start + PAIRS)
+        yield scores.indices[part].astype(np.int64), scores.data[part]

@@ -137,20 +137,65 @@ def _violations(chosen: Ragged, taxonomy: Taxonomy, closure: Closure) -> np.ndar
     return violations_N
 
 
+class Gathered:
+    """What is decided of documents that come in batches and in any order: nothing of [N, C] is kept.
+
+    Args:
+        threshold: see ``training_metrics``.
+        keep: only so many best scores of a document can be decided; None: all.
+    """
+
+    def __init__(
+        self, taxonomy: Taxonomy, threshold: float | np.ndarray | None, keep: int | None = None
+    ) -> None:
+        self.taxonomy, self.threshold, self.keep = taxonomy, threshold, keep
+        self._rows: list[np.ndarray] = []
+        self._chosen: list[Ragged] = []
+
+    def put(self, rows: np.ndarray, scores_NC: np.ndarray) -> None:
+        """The scores of the documents ``rows``, over all categories."""
+        names = [str(row) for row in rows.tolist()]
+        self._rows.append(rows)
+        self._chosen.append(_chosen(Predictions(names, self.taxonomy, scores_NC), self.threshold, self.keep))
+
+    @property
+    def chosen(self) -> Ragged:
+        """Of all documents, in their order."""
+        rows = np.concatenate(self._rows) if self._rows else np.zeros(0, dtype=np.int64)
+        return Ragged.concatenate(self._chosen).take(np.argsort(rows))
+
+    def metrics(self, gold: Ragged) -> dict[str, float]:
+        """As ``training_metrics`` without names; ``gold`` of all documents, in their order."""
+        watched = _Watched(self.taxonomy, gold, None, self.threshold)
+        watched.chosen = self.chosen
+        return _measured(watched, None)
+
+
+def _chosen(predictions: Predictions, threshold: float | np.ndarray | None, keep: int | None) -> Ragged:
+    thresholds_C = np.full(len(predictions.taxonomy), 0.0 if threshold is None else threshold)
+    choice: Any = "best" if threshold is None else "thresholds"
+    return Decider(predictions.taxonomy, thresholds_C, top_k=keep, choice=choice).decide(predictions).chosen
+
+
 class _Watched:
     """The measures that training may ask for, each made when asked for."""
 
-    def __init__(self, predictions: Predictions, gold: Ragged, threshold: float | np.ndarray | None) -> None:
-        self.predictions, self.gold, self.threshold = predictions, gold, threshold
-        self.taxonomy = predictions.taxonomy
+    def __init__(
+        self, taxonomy: Taxonomy, gold: Ragged, predictions: Predictions | None,
+        threshold: float | np.ndarray | None,
+    ) -> None:  # fmt: skip
+        self.taxonomy, self.gold, self.threshold, self._predictions = taxonomy, gold, threshold, predictions
+
+    @property
+    def predictions(self) -> Predictions:
+        assert self._predictions is not None  # asked for by name only, and then they are there
+        return self._predictions
 
     @cached_property
     def chosen(self) -> Ragged:
-        thresholds_C = np.full(len(self.taxonomy), 0.0 if self.threshold is None else self.threshold)
-        choice: Any = "best" if self.threshold is None else "thresholds"
         # Where only the best scores were kept, they are all that can be decided.
         kept = self.predictions.kept if self.predictions.sparse else None
-        return Decider(self.taxonomy, thresholds_C, top_k=kept, choice=choice).decide(self.predictions).chosen
+        return _chosen(self.predictions, self.threshold, kept)
 
     @cached_property
     def counts(self) -> Counts:
@@ -186,10 +231,13 @@ def training_metrics(
     Raises:
         UsageError: an unknown name, or ``f1`` with several categories.
     """
-    columns = len(predictions.taxonomy)
+    return _measured(_Watched(predictions.taxonomy, gold, predictions, threshold), names)
+
+
+def _measured(watched: _Watched, names: Iterable[str] | None) -> dict[str, float]:
+    columns, values = len(watched.taxonomy), {}
     if names is None:
         names = [name for name in MEASURES if name != "average_precision" and (name != "f1" or columns == 1)]
-    watched, values = _Watched(predictions, gold, threshold), {}
     for name in names:
         if name not in MEASURES:
             raise UsageError(f"there is no metric {name!r}", hint=suggest(name, MEASURES))

@@ -15,11 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from linnaea.decision.cuts import Cuts, Evidence
+from linnaea.decision.cuts import Cuts, Evidence, scores_at
 from linnaea.decision.predictions import Predictions
 from linnaea.metrics.counts import ratio
 from linnaea.ragged import Ragged
+
+PAIRS = 2**22  # of a gold category and a kept score that are compared at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +45,13 @@ class Places:
 
     @classmethod
     def of(cls, predictions: Predictions, gold: Ragged) -> Places:
-        """The places of all gold pairs, from dense blocks of scores.
+        """The places of all gold pairs: from dense blocks of scores, or from the kept ones alone.
 
         Args:
             gold: columns of each document, without repeats.
         """
+        if not isinstance(predictions.scores, np.ndarray):
+            return cls._among_kept(predictions, predictions.scores, gold)
         above, equal = (np.zeros(len(gold.values), dtype=np.int64) for _ in range(2))
         lengths_N = gold.lengths_N
         for rows, block_NC in predictions.blocks():
@@ -59,6 +64,21 @@ class Places:
                 above[pairs] = np.count_nonzero(part > own, axis=1)
                 equal[pairs] = np.count_nonzero(part == own, axis=1)
         return cls(gold.rows, above, equal, lengths_N, len(predictions.taxonomy))
+
+    @classmethod
+    def _among_kept(cls, predictions: Predictions, scores: csr_array, gold: Ragged) -> Places:
+        kept, columns = Ragged(scores.data, scores.indptr.astype(np.int64)), len(predictions.taxonomy)
+        rows_M, own_M = gold.rows, scores_at(predictions, gold.rows, gold.values)
+        above, equal = (np.zeros(len(rows_M), dtype=np.int64) for _ in range(2))
+        step = max(1, PAIRS // max(1, predictions.kept))
+        for start in range(0, len(rows_M), step):
+            pairs = slice(start, start + step)
+            beside, own = kept.take(rows_M[pairs]), own_M[pairs]
+            count, own_of = len(own), own[beside.rows]
+            above[pairs] = np.bincount(beside.rows[beside.values > own_of], minlength=count)
+            equal[pairs] = np.bincount(beside.rows[beside.values == own_of], minlength=count)
+        equal += np.where(own_M == 0, columns - kept.lengths_N[rows_M], 0)
+        return cls(rows_M, above, equal, gold.lengths_N, columns)
 
     def precision(self, k: int) -> float:
         """Mean share of gold among the ``k`` best categories (among all where there are fewer than ``k``)."""

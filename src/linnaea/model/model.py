@@ -31,6 +31,7 @@ from linnaea.text.gold import gold_labels
 from linnaea.text.store import Split
 
 CHUNK = 4096
+SCORES = 2**23  # that are there at once while answers are given: 32 MB
 PATHS = 100  # at most so many ways from the top are printed of one category
 
 
@@ -82,20 +83,27 @@ class Model:
         self, split: Split, decider: Decider | None = None, *, all_scores: bool = False
     ) -> Iterator[Answer]:
         """Answers for documents that are encoded already."""
-        predictions = self.scorer.score(split)
         decider = decider or self.decider
-        decisions = decider.decide(predictions)
-        return answers(
-            decider.scored(predictions) if all_scores else predictions, decisions, all_scores=all_scores
-        )
+        for predictions in self._pieces(split):
+            decisions = decider.decide(predictions)
+            yield from answers(
+                decider.scored(predictions) if all_scores else predictions, decisions, all_scores=all_scores
+            )
+
+    def _pieces(self, split: Split) -> Iterator[Predictions]:
+        """All scores of its documents, in order, of so many documents at a time as fit into ``SCORES``."""
+        step = max(1, min(CHUNK, SCORES // len(self.taxonomy)))
+        for start in range(0, len(split), step):
+            rows = np.arange(start, min(start + step, len(split)))
+            yield self.scorer.score(split if len(rows) == len(split) else split.take(rows))
 
     def scores(self, documents: Iterable[Any]) -> np.ndarray:
         """``[N, C]`` float32 scores, columns as ``taxonomy.ids``."""
         chunks = []
         stream = iter(self._documents(documents))
         while chunk := list(itertools.islice(stream, CHUNK)):
-            predictions = self.decider.scored(self.scorer.score(self.featurizer.encode(chunk)))
-            chunks.append(np.concatenate([block for _, block in predictions.blocks()]))
+            for predictions in self._pieces(self.featurizer.encode(chunk)):
+                chunks += [block for _, block in self.decider.scored(predictions).blocks()]
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.taxonomy)), dtype=np.float32)
 
     def evaluate(self, documents: Iterable[Any], labels: Iterable[Sequence[str]] | None = None) -> Evaluation:

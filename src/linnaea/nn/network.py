@@ -128,7 +128,9 @@ class SequenceEncoder(Encoder):
 
 
 class Head(nn.Module):
-    """Encoded -> HeadOutput."""
+    """Encoded -> HeadOutput. ``held``: numbers that it has at once for each document and category."""
+
+    held: int = 1
 
     def forward(self, encoded: Encoded) -> HeadOutput:
         raise NotImplementedError

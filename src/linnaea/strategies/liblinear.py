@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from joblib import Parallel, delayed  # type: ignore[import-untyped]
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csc_array, csr_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
@@ -72,19 +72,20 @@ def fit_categories(
         # Large arrays reach the workers memory-mapped, once.
         run = Parallel(n_jobs=workers, backend="loky")
         found = run(delayed(_fit_some)(vectors, positives.take(part), settings, seed) for part in portions)
-    rows, values, places = [], [], []
+    empty = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+    by_column: list[Column] = [empty] * len(positives)
     for part, (coefficients, intercepts, _) in zip(portions, found, strict=True):
         intercept_C[part] = intercepts
-        for column, (feature, value) in zip(part, coefficients, strict=True):
-            rows.append(feature)
-            values.append(value)
-            places.append(np.full(len(feature), column, dtype=np.int32))
-    weights = coo_array(
-        (_joined(values, np.float32), (_joined(rows, np.int32), _joined(places, np.int32))),
-        shape=(features, len(positives)),
-    ).tocsr()
+        for place, column in enumerate(part.tolist()):
+            by_column[column] = coefficients[place]
+    offsets_C1 = np.concatenate([[0], np.cumsum([len(rows) for rows, _ in by_column], dtype=np.int64)])
+    # Column after column, without a place for each weight: at 10,000 categories they are many millions.
+    parts = (np.concatenate([v for _, v in by_column]), np.concatenate([r for r, _ in by_column]), offsets_C1)
+    unfinished = sum(unfinished for _, _, unfinished in found)
+    del found, by_column
+    weights = csc_array(parts, shape=(features, len(positives))).tocsr()
     weights.indptr = weights.indptr.astype(np.int64)
-    return Models(weights, intercept_C, sum(unfinished for _, _, unfinished in found))
+    return Models(weights, intercept_C, unfinished)
 
 
 Column = tuple[np.ndarray, np.ndarray]  # features with a weight, and the weights
@@ -119,7 +120,3 @@ def _model(
     if settings.model == "svm":
         return LinearSVC(C=settings.C, class_weight=class_weight, random_state=seed)
     return LogisticRegression(C=settings.C, class_weight=class_weight, random_state=seed, solver="liblinear")
-
-
-def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from linnaea.text.store import Split
 
 BATCH = 1024  # documents, at most
-LOGITS = 2**25  # of a batch, at most: 128 MB
+LOGITS = 2**22  # of a batch, at most: 16 MB, and what heads and scores make of them is some times that
 TOKENS = 32_768  # of a batch, padding included
 # Of sequences on a CPU: more of them pad more and leave the cache (TextCNN scores 0.9 times as fast at 32,768), fewer
 # repeat fewer tokens (0.75 times as fast at 8,192).
@@ -95,7 +95,7 @@ class NetworkScorer:
     def outputs(self, split: Split) -> Iterator[tuple[Batch, HeadOutput]]:
         """Every document of ``split`` once, in batches of like length, on the network's device."""
         self.network.eval()
-        size = max(1, min(BATCH, LOGITS // len(self.taxonomy)))
+        size = max(1, min(BATCH, LOGITS // (len(self.taxonomy) * self.network.head.held)))
         tokens = CPU_TOKENS if self.reads == "sequence" and self.device.type == "cpu" else TOKENS
         for batch in score_batches(split, self.features, self.reads, batch_size=size, batch_tokens=tokens):
             moved = batch.to(self.device)

@@ -22,7 +22,7 @@ from linnaea.config.outcome import FixedConfig
 from linnaea.config.percategory import StrategyThresholdConfig
 from linnaea.config.training import TrainingConfig
 from linnaea.errors import ConfigError
-from linnaea.metrics.evaluate import training_metrics
+from linnaea.metrics.evaluate import Gathered, training_metrics
 from linnaea.nn.build import build_network, sequence_tables
 from linnaea.nn.encoders.pretrained import Pretrained
 from linnaea.nn.network import Network, Sizes
@@ -224,17 +224,22 @@ class Trainer:
                 weights_C = objective.weights_C
                 shift_C = torch.zeros((), device=scorer.device) if weights_C is None else weights_C.log()
                 scorer.shift_C = shift_C - job.prior_shift
-            sheet = ScoreSheet(len(dev), len(self.taxonomy), config.evaluation.keep)
+            chosen_at = None if config.task.type == "multiclass" else at
+            gathered = Gathered(self.taxonomy, chosen_at, config.evaluation.keep)
+            sheet = ScoreSheet(len(dev), len(self.taxonomy), config.evaluation.keep) if slow else None
             loss = torch.zeros((), dtype=torch.float32, device=scorer.device)
             for batch, output in scorer.outputs(dev):
                 # Dev is no sample: its loss is that of the prior put right.
                 judged = output.moved(job.prior_shift) if job.prior_shift else output
                 loss += objective(judged, batch, scorer.network, len(dev))
-                sheet.put(batch.rows_B.cpu().numpy(), scorer.scores_of(output))
-            predictions = sheet.predictions(dev.ids, self.taxonomy)
-            chosen = None if config.task.type == "multiclass" else at
-            values = training_metrics(predictions, gold, chosen)
-            values |= training_metrics(predictions, gold, chosen, names=slow)
+                rows, scores_BC = batch.rows_B.cpu().numpy(), scorer.scores_of(output)
+                gathered.put(rows, scores_BC)
+                if sheet is not None:
+                    sheet.put(rows, scores_BC)
+            values = gathered.metrics(gold)
+            if sheet is not None:
+                predictions = sheet.predictions(dev.ids, self.taxonomy)
+                values |= training_metrics(predictions, gold, chosen_at, names=slow)
             return {"loss": float(loss), **values}
 
         return measure

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from linnaea.config.heads import HiAGMLabelAttentionConfig
 from linnaea.config.registry import heads
 from linnaea.nn.heads.parts import attended_logits, attended_vectors, first_bias, in_pieces, states_of
-from linnaea.nn.heads.structure import CategoryOutput, Structure, moved
+from linnaea.nn.heads.structure import CategoryOutput, Structure, check_weights, moved
 from linnaea.nn.layers.dropout import Dropout
 from linnaea.nn.network import Encoded, Head, HeadOutput, Sizes
 from linnaea.taxonomy.change import Change
@@ -54,6 +54,7 @@ class HiAGMLabelAttention(Head):
     ) -> None:  # fmt: skip
         super().__init__()
         categories = len(sizes.taxonomy)
+        check_weights(config, categories, config.dimension, state_dim)
         self.dropout = Dropout(config.dropout)
         self.embedding = nn.Parameter(torch.randn(categories, config.dimension))
         self.structure = Structure(config, sizes, 0.0)
@@ -61,6 +62,7 @@ class HiAGMLabelAttention(Head):
         self.output = CategoryOutput(
             config.output, categories, state_dim, first_bias(config.bias, sizes, scores)
         )
+        self.held = state_dim if self.output.full else 1
 
     def forward(self, encoded: Encoded) -> HeadOutput:
         states_BSD, mask_BS = states_of(encoded)

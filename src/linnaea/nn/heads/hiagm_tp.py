@@ -26,7 +26,7 @@ from torch.nn import functional
 from linnaea.config.heads import HiAGMTextPropagationConfig
 from linnaea.config.registry import heads
 from linnaea.nn.heads.parts import first_bias, uniform
-from linnaea.nn.heads.structure import CategoryOutput, Structure, moved
+from linnaea.nn.heads.structure import CategoryOutput, Structure, check_weights, moved
 from linnaea.nn.layers.dropout import Dropout
 from linnaea.nn.network import Encoded, Head, HeadOutput, Sizes
 from linnaea.taxonomy.change import Change
@@ -50,12 +50,15 @@ class HiAGMTextPropagation(Head):
     ) -> None:  # fmt: skip
         super().__init__()
         categories = len(sizes.taxonomy)
+        width = config.dimension * (2 if config.structure == "tree_lstm" else 1)
+        check_weights(config, categories, config.dimension * input_dim, width)
         self.dropout = Dropout(config.dropout)
         self.weight = uniform(categories, config.dimension, input_dim, fan=input_dim)
         self.bias = uniform(categories, config.dimension, fan=input_dim)
         self.structure = Structure(config, sizes, config.structure_dropout)
         start_C = first_bias(config.bias, sizes, scores)
         self.output = CategoryOutput(config.output, categories, self.structure.output_dim, start_C)
+        self.held = self.structure.output_dim
 
     def forward(self, encoded: Encoded) -> HeadOutput:
         vector_BD = self.dropout(encoded.pooled_BD)

@@ -21,11 +21,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from linnaea.config.heads import HiAGMConfig
+from linnaea.errors import ConfigError
 from linnaea.nn.heads.parts import uniform
 from linnaea.nn.layers.dropout import Dropout
 from linnaea.nn.network import Sizes
 from linnaea.taxonomy.change import Change
 from linnaea.taxonomy.taxonomy import Taxonomy
+
+MOST_WEIGHTS = 2**31
+"""8 GB, and four times as much in training."""
 
 
 def priors(taxonomy: Taxonomy, support_C: np.ndarray) -> np.ndarray:
@@ -221,6 +225,26 @@ class Structure(nn.Sequential):
         else:
             super().__init__(TreeLSTM(sizes, features, dropout))
         self.output_dim = features if config.structure == "gcn" else 2 * features
+
+
+def check_weights(config: HiAGMConfig, categories: int, each: int, width: int) -> None:
+    """Refuse a head that no machine here could train.
+
+    Args:
+        each: weights that it has for a category, but for its output.
+        width: of what the output reads of a category.
+
+    Raises:
+        ConfigError: its weights are more than ``MOST_WEIGHTS``.
+    """
+    full = config.output == "full"
+    weights = categories * (each + width * (categories if full else 1))
+    if weights > MOST_WEIGHTS:
+        problem = f"{config.type!r} would have {weights:,} weights over {categories:,} categories"
+        hint = (
+            '"output": "rows"' if full else 'a smaller "dimension", or the head "label_attention" or "linear"'
+        )
+        raise ConfigError(problem, where="model.head", hint=f"choose {hint}")
 
 
 class CategoryOutput(nn.Module):

@@ -21,6 +21,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from linnaea.config.encoders_recurrent import RecurrentConfig
 from linnaea.nn.layers.cells import GRU, LSTM, Cell, Relu, Tanh
+from linnaea.nn.layers.compilation import left_alone
 from linnaea.nn.layers.dropout import Dropout
 from linnaea.nn.layers.packing import Packing, Run, Track
 from linnaea.nn.layers.repeats import Repeats
@@ -173,6 +174,7 @@ class Recurrent(nn.Module):
         self, cell: Literal["rnn", "lstm", "gru"], input_dim: int, hidden: int, *, layers: int = 1,
         bidirectional: bool = True, dropout: float = 0.0, nonlinearity: Literal["tanh", "relu"] = "tanh",
     ) -> None:  # fmt: skip
+        left_alone(Recurrent)
         super().__init__()
         self.cell, kind = CELLS[cell]
         options: dict[str, Any] = {"batch_first": True, "bidirectional": bidirectional}
@@ -197,7 +199,6 @@ class Recurrent(nn.Module):
         """Those to hand to ``forward``: in training they would save a twentieth of the time, and cost memory."""
         return None if torch.is_grad_enabled() else Repeats.within(embedded)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, vectors_BTE: Tensor, mask_BT: Tensor, repeats: Repeats | None = None) -> Tensor:
         """``repeats`` are those of the vectors. Under autocast too states are in the weights' own precision."""
         with torch.autocast(vectors_BTE.device.type, enabled=False):

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from linnaea.nn.layers.compilation import left_alone
 from linnaea.nn.layers.dropout import GOLDEN, Dropout, counted, mixed
 from linnaea.nn.layers.windowed_cells import CELLS, Cell
 
@@ -268,6 +269,7 @@ class WindowedRecurrence(nn.Module):
     def __init__(
         self, cell: str, input_dim: int, hidden: int, *, window: int, bidirectional: bool, dropout: float
     ) -> None:
+        left_alone(WindowedRecurrence)
         super().__init__()
         kind, directions = CELLS[cell](), 2 if bidirectional else 1
         rows, self.output_dim = kind.blocks * hidden, directions * hidden
@@ -280,7 +282,6 @@ class WindowedRecurrence(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, vectors_BTE: Tensor, mask_BT: Tensor) -> Tensor:
         """Under autocast too states are in the weights' own precision."""
         with torch.autocast(vectors_BTE.device.type, enabled=False):
