@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,41 @@ def test_files_are_called_what_their_names_say(corpus: Path, linnaea: Call) -> N
         assert ("train" in " ".join(section["warnings"])) == (name == "train")
     shown = linnaea("check", "taxonomy.tsv", "train.jsonl", "test.jsonl").out
     assert "test   4 documents" in shown and "documents counted on test" in shown
+
+
+FLAT = {"task": {"taxonomy": "flat.tsv"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {**FLAT, "model": {"encoder": "textrnn", "head": "hmcn"}},
+            "model.head: 'hmcn' needs a taxonomy with edges; this one has a single level",
+        ),
+        ({**FLAT, "objective": {"loss": "max_constraint"}}, "objective.loss: 'max_constraint' needs a taxonomy"),
+        ({**FLAT, "objective": {"recursive_penalty": 0.1}}, "objective.recursive_penalty: needs a taxonomy"),
+        ({"decision": {"threshold": {"type": "cautious", "error": 0.001}}}, "takes 999 held-out documents"),
+        ({"decision": {"threshold": {"type": "conformal", "recall": 0.9999}}}, "takes 10000 labels on held-out"),
+    ],
+    ids=["head", "loss", "penalty", "cautious", "conformal"],
+)
+def test_what_training_would_refuse_after_reading_is_told(
+    corpus: Path, linnaea: Call, change: dict[str, Any], message: str
+) -> None:
+    """And by training itself in the same words."""
+    config = json.loads((corpus / "textcnn.json").read_text())
+    (corpus / "flat.tsv").write_text("Root\tcats\tdogs\ttrees\tplants\n")
+    if "task" in change:
+        for split in ("train", "dev", "test"):
+            text = (corpus / f"{split}.jsonl").read_text()
+            text = text.replace("animals--", "").replace("plants--", "")
+            (corpus / f"{split}.jsonl").write_text(text)
+    for key, value in change.items():
+        config[key] = {**config.get(key, {}), **value}
+    (corpus / "asked.json").write_text(json.dumps(config))
+    found = linnaea("check", "asked.json")
+    assert message in " ".join(found.out.split())
+    refused = linnaea("train", "asked.json")
+    assert refused.code == 2
+    assert message in " ".join(refused.err.split())

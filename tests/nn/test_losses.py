@@ -165,7 +165,7 @@ class TestByHand:
         loss = over(TREE, [1, 2, 3], 6, "class_balanced", beta=0.5)
         found = loss(torch.zeros(1, 3, dtype=torch.float64), make_bag([[2]]))
         assert found.item() == pytest.approx(math.log(2))
-        np.testing.assert_allclose(loss.ratio_C, np.array([63, 42, 36]) / 47)
+        np.testing.assert_allclose(loss.ratio_C.values_C, np.array([63, 42, 36]) / 47)
 
     def test_distribution_balanced(self):
         # Of gold a (4 documents) and b (1): P = 1.25, ratios .2, .8; c (2 documents) .4.
@@ -177,7 +177,7 @@ class TestByHand:
         assert loss(logits, make_bag([[0, 1]])).item() == pytest.approx(expected / 3)
         # The margin of b: 1 of 8 documents, so that its logit is lowered by ln 7.
         shifted = over(TREE, [4, 1, 2], 8, "distribution_balanced", **{**plain, "kappa": 1.0})
-        np.testing.assert_allclose(shifted.shift_C, [0, -math.log(7), -math.log(3)])
+        np.testing.assert_allclose(shifted.shift_C.values_C, [0, -math.log(7), -math.log(3)])
 
     def test_zlpr(self):
         logits = torch.tensor([[math.log(3), -math.log(4), math.log(2)]], dtype=torch.float64)

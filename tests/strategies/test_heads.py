@@ -93,8 +93,7 @@ def test_one_level_is_told_before_training(tmp_path: Path) -> None:
     ids = ["physics", "chemistry", "opera", "football"]
     flat = Taxonomy.build(ids, ids, [[]] * 4)
     config = joint_config(model=model("hmcn"))
-    made = corpus_from_documents(config, flat, documents(12, 0), documents(4, 1))
     with pytest.raises(
-        ConfigError, match=r"^model\.head: 'hmcn' goes from level to level, and the 4 categories"
+        ConfigError, match=r"^model\.head: 'hmcn' needs a taxonomy with edges; the labels of train are no paths"
     ):
-        build_strategy(config).fit(made, run_folder(tmp_path / "run"))
+        corpus_from_documents(config, flat, documents(12, 0), documents(4, 1))

@@ -11,9 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from linnaea.config.config import Config
 from linnaea.config.encoders_pretrained import PretrainedConfig
+from linnaea.config.levels import check_levels
 from linnaea.config.neuralclassifier import Conversion, is_old
+from linnaea.config.outcome import CautiousConfig, ConformalConfig, PromisedConfig
 from linnaea.config.registry import tokenizers
 from linnaea.config.task import DataConfig, InputConfig, PretrainedTokenizerConfig, TaskConfig
 from linnaea.corpus.check import check_corpus
@@ -21,7 +25,8 @@ from linnaea.corpus.chunks import format_of
 from linnaea.corpus.document import Document
 from linnaea.corpus.statistics import CorpusStatistics
 from linnaea.corpus.stream import Stream
-from linnaea.errors import DataError, LinnaeaError, UsageError
+from linnaea.decision.enough import check_error, check_recall
+from linnaea.errors import ConfigError, DataError, LinnaeaError, UsageError
 from linnaea.reporter import Reporter, Silent
 from linnaea.taxonomy.draft import is_root_name
 from linnaea.taxonomy.readers import find_problems, read_taxonomy
@@ -231,6 +236,32 @@ def _check_config(path: Path, section: Section, reporter: Reporter) -> None:
     if config.task.taxonomy is None or taxonomy is not None:
         reporter.progress("checking", 0)
         _check_data(section, config.data, config.task, taxonomy, config.input)
+        _check_fit(config, section)
+
+
+def _check_fit(config: Config, section: Section) -> None:
+    """Told by what was counted: parts that go along edges that are not there, promises that dev is too small for."""
+    counted = section.statistics
+    if counted is None or counted.taxonomy is None:
+        return
+    train, dev = counted.splits.get("train"), counted.splits.get("dev")
+    try:
+        check_levels(config, counted.taxonomy.depth, of_labels=config.task.taxonomy is None)
+        if train is not None and dev is not None and train.counts_C is not None and dev.counts_C is not None:
+            _check_promise(config, train.counts_C, dev.counts_C, dev.documents)
+    except ConfigError as error:
+        section.problems.append(error)
+
+
+def _check_promise(config: Config, train_C: np.ndarray, dev_C: np.ndarray, documents: int) -> None:
+    rule = config.decision.threshold
+    if not isinstance(rule, PromisedConfig) or rule.on == "cross":
+        return
+    if isinstance(rule, ConformalConfig):
+        check_recall(rule.recall, np.where(train_C > 0, dev_C, 0))
+    elif isinstance(rule, CautiousConfig):
+        # Beside a calibration the promise rests on half of them.
+        check_error(rule.error, documents if config.decision.calibration is None else (documents + 1) // 2)
 
 
 def _check_transformer(path: str, section: Section) -> None:

@@ -13,11 +13,10 @@ import numpy as np
 from linnaea.config.outcome import CautiousConfig, ConformalConfig, DecisionConfig, PromisedConfig
 from linnaea.config.registry import thresholds
 from linnaea.decision.cuts import Evidence, scores_at
+from linnaea.decision.enough import ROUNDING, check_error, check_recall, needed_for
 from linnaea.decision.rules import Promise, ThresholdRule, given
-from linnaea.errors import ConfigError
 from linnaea.ragged import Ragged
 
-ROUNDING = 1e-9
 MEGABYTES = 16
 BEST = 64
 SPLIT = 20121  # seed of the halves: which document is in which must hang on nothing that is scored
@@ -127,48 +126,6 @@ class Cautious(ThresholdRule):
 def rank(n: np.ndarray, share: float) -> np.ndarray:
     """⌈(n + 1)·share⌉, where rounding does not count."""
     return np.ceil((n + 1) * share - ROUNDING).astype(np.int64)
-
-
-def check_recall(recall: float, n_C: np.ndarray) -> None:
-    """Refuse a recall that all positives together cannot promise.
-
-    Args:
-        n_C: held-out documents of each category that can be decided.
-
-    Raises:
-        ConfigError: they are too few.
-    """
-    total, needed = int(n_C.sum()), needed_for(1 - recall)
-    if total < needed:
-        raise ConfigError(
-            f"a recall of {recall:g} takes {needed} labels on held-out documents, and there are {total}",
-            where="decision.threshold.recall",
-            hint=_lower(total, "promise at most {:.3g}", 1 - 1 / (total + 1)),
-        )
-
-
-def check_error(error: float, documents: int) -> None:
-    """Refuse a share of wrong decisions that so few documents cannot promise.
-
-    Raises:
-        ConfigError: they are too few.
-    """
-    needed = needed_for(error)
-    if documents < needed:
-        raise ConfigError(
-            f"an error of {error:g} takes {needed} held-out documents, and there are {documents}",
-            where="decision.threshold.error",
-            hint=_lower(documents, "allow at least {:.3g}", 1 / (documents + 1)),
-        )
-
-
-def needed_for(share: float) -> int:
-    """The least n with 1 / (n + 1) ≤ share."""
-    return int(np.ceil(1 / share - ROUNDING)) - 1
-
-
-def _lower(count: int, text: str, value: float) -> str:
-    return "give more dev documents" + (f", or {text.format(value)}" if count else "")
 
 
 def check_promise(config: DecisionConfig, gold: Ragged, support_C: np.ndarray) -> None:

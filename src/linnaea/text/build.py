@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from linnaea.config.config import Config
+from linnaea.config.levels import check_levels
 from linnaea.config.task import InputConfig, PretrainedTokenizerConfig, WordConfig
 from linnaea.corpus.labels import LabelResolver, read_off
 from linnaea.corpus.policy import ErrorPolicy
@@ -163,14 +164,7 @@ def told(corpus: Corpus, warnings: Sequence[str]) -> Corpus:
 
 def _check_taxonomy(taxonomy: Taxonomy, config: Config) -> None:
     check_task(taxonomy, config.task)
-    if config.objective.recursive is not None and not len(taxonomy.parents.values):
-        of_labels = config.task.taxonomy is None
-        found = "the labels of train are no paths" if of_labels else "this one has a single level"
-        raise ConfigError(
-            f"needs a taxonomy with edges; {found}",
-            where="objective.recursive_penalty",
-            hint="set task.taxonomy, or leave it out" if of_labels else "leave it out",
-        )
+    check_levels(config, taxonomy.depth, of_labels=config.task.taxonomy is None)
 
 
 def _dev_split(labels: Ragged, taxonomy: Taxonomy, config: Config) -> tuple[np.ndarray, np.ndarray]:

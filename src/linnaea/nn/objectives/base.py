@@ -34,6 +34,21 @@ class Loss(nn.Module):
         raise NotImplementedError
 
 
+class Constant:
+    """``[C]`` numbers that a loss meets logits with, exact in float64 until then. No buffer: MPS has no float64."""
+
+    def __init__(self, values_C: np.ndarray) -> None:
+        self.values_C = values_C
+        self.made: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def like(self, other: Tensor) -> Tensor:
+        """In the type and at the place of ``other``."""
+        key = other.device, other.dtype
+        if key not in self.made:
+            self.made[key] = torch.from_numpy(self.values_C).to(other.dtype).to(other.device)
+        return self.made[key]
+
+
 def margins(logits_BC: Tensor, target_BC: Tensor) -> Tensor:
     """``[B, C]``: the logits of p_t, which is p for positives (``target_BC`` 1) and 1 − p for negatives (0)."""
     return logits_BC * (2 * target_BC - 1)

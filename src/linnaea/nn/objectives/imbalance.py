@@ -14,7 +14,7 @@ from torch import Tensor
 from linnaea.config.objective import AsymmetricConfig, ClassBalancedConfig, DistributionBalancedConfig
 from linnaea.config.registry import losses
 from linnaea.nn.batch import Bag
-from linnaea.nn.objectives.base import Loss, focal, margins, unweighted
+from linnaea.nn.objectives.base import Constant, Loss, focal, margins, unweighted
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 
@@ -73,19 +73,17 @@ class ClassBalanced(Loss):
     should also be decided more often.
     """
 
-    ratio_C: Tensor
-
     def __init__(self, config: ClassBalancedConfig) -> None:
         super().__init__(config)
         self.beta, self.gamma = config.beta, config.gamma
 
     def prepare(self, taxonomy: Taxonomy, support_C: np.ndarray, documents: int) -> None:
         ratio_C = (1 - self.beta) / -np.expm1(np.maximum(support_C, 1) * np.log(self.beta))
-        self.register_buffer("ratio_C", torch.from_numpy(ratio_C / ratio_C.mean()), persistent=False)
+        self.ratio_C = Constant(ratio_C / ratio_C.mean())
 
     def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
         target_BC = labels.dense(logits_BC.shape[1], logits_BC.dtype)
-        loss_BC = focal(margins(logits_BC, target_BC), self.gamma) * self.ratio_C.to(logits_BC.dtype)
+        loss_BC = focal(margins(logits_BC, target_BC), self.gamma) * self.ratio_C.like(logits_BC)
         if weights_C is not None:
             loss_BC = loss_BC * torch.where(target_BC > 0, weights_C, 1.0)
         return loss_BC.mean(1)
@@ -110,9 +108,6 @@ class DistributionBalanced(Loss):
     every rare category. Thresholds have to be tuned; class weights are refused, since rebalancing is in their place.
     """
 
-    share_C: Tensor
-    shift_C: Tensor
-
     def __init__(self, config: DistributionBalancedConfig) -> None:
         super().__init__(config)
         self.config = config
@@ -121,16 +116,15 @@ class DistributionBalanced(Loss):
         share_C = 1 / np.maximum(support_C, 1)
         inside_C = np.clip(support_C, 0.5, max(documents - 0.5, 0.5))
         shift_C = -self.config.kappa * np.log(np.maximum(documents - inside_C, 0.5) / inside_C)
-        self.register_buffer("share_C", torch.from_numpy(share_C), persistent=False)
-        self.register_buffer("shift_C", torch.from_numpy(shift_C), persistent=False)
+        self.share_C, self.shift_C = Constant(share_C), Constant(shift_C)
 
     def forward(self, logits_BC: Tensor, labels: Bag, weights_C: Tensor | None = None) -> Tensor:
         unweighted(weights_C, "distribution_balanced")
         config, dtype = self.config, logits_BC.dtype
         target_BC = labels.dense(logits_BC.shape[1], dtype)
-        share_C = self.share_C.to(dtype)
+        share_C = self.share_C.like(logits_BC)
         ratio_BC = share_C / (target_BC @ share_C)[:, None]
         weight_BC = config.alpha + torch.sigmoid(config.beta * (ratio_BC - config.mu))
         scale_BC = torch.where(target_BC > 0, 1.0, config.negative_scale).to(dtype)
-        margin_BC = margins(logits_BC + self.shift_C.to(dtype), target_BC) * scale_BC
+        margin_BC = margins(logits_BC + self.shift_C.like(logits_BC), target_BC) * scale_BC
         return (weight_BC / scale_BC * focal(margin_BC, config.gamma)).mean(1)
