@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import write_lines
+from .conftest import WORDS, documents, write_lines
 
 Call = Callable[..., "object"]
 
@@ -65,6 +65,29 @@ def test_calibrated_and_promised(corpus: Path, linnaea: Call) -> None:
     assert answers.code == 0
     scores = [c["score"] for line in answers.out.splitlines() for c in json.loads(line)["categories"]]
     assert all(0 <= score <= 1 for score in scores)
+
+
+@pytest.mark.parametrize("keep", ["null", "2"])
+def test_one_category_a_document_scored_by_sigmoids(keep: str, corpus: Path, linnaea: Call) -> None:
+    ids = [label.split("--")[-1] for label in WORDS]
+    for name, seed in (("train", 1), ("dev", 2), ("test", 3)):
+        rows = [{**row, "doc_label": [row["doc_label"][0].split("--")[-1]]} for row in documents(80, seed)]
+        write_lines(corpus / f"{name}.jsonl", rows)
+    settings = ['task={"type": "multiclass"}', "objective.loss=asymmetric", f"evaluation.keep={keep}"]
+    extra = [
+        part for setting in (*settings, "decision.calibration=temperature") for part in ("--set", setting)
+    ]
+    outcome = linnaea("train", "fasttext.json", *extra)
+    assert outcome.code == 0, outcome.err
+    told = next(line for line in outcome.err.splitlines() if "temperature on test: ECE" in line)
+    before, after = (float(number.rstrip(",")) for number in (told.split()[4], told.split()[6]))
+    assert after < before
+    answers = linnaea("predict", "run", "test.jsonl", "--all")
+    assert answers.code == 0, answers.err
+    for line in answers.out.splitlines():
+        scores = {c["id"]: c["score"] for c in json.loads(line)["categories"]}
+        assert sorted(scores) == sorted(ids)
+        assert sum(scores.values()) == pytest.approx(1, abs=1e-3)
 
 
 GROWN = "Root\tanimals\tflora\nanimals\tdogs\tcats\tbirds\nflora\ttrees\n"

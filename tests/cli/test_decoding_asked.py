@@ -17,7 +17,7 @@ from linnaea.decision.asked import with_decoding
 from linnaea.decision.decider import Decider
 from linnaea.errors import UsageError
 from tests.cli.conftest import Outcome
-from tests.references.worlds import tree
+from tests.references.worlds import predictions, tree
 
 Call = Callable[..., Outcome]
 
@@ -55,6 +55,12 @@ def test_another_decoding_than_the_models(corpus: Path, linnaea: Call) -> None:
         (["--decoding", "bets"], "there is no decoding 'bets' (did you mean 'best'?)"),
         (["--decoding", "{best"], "decoding: not JSON"),
         (["--decoding", '{"type": "one_path", "too": 1}'], "decoding.too: unknown key"),
+        (["--decoding", "{}"], 'decoding: this decoding has no "type" (known: ancestors, best, max,'),
+        (["--decoding", '{"to": "leaf"}'], 'decoding: this decoding has no "type" (known: ancestors,'),
+        (
+            ["--decoding", '{"typ": "best"}'],
+            "decoding: this decoding has no \"type\" (did you mean 'type' by 'typ'?)",
+        ),
         (["--decoding", "one_path", "--top-k", "2"], "top_k: 'one_path' takes one whole path a document"),
     ],
 )
@@ -85,6 +91,25 @@ def test_a_model_has_the_decoding_it_was_trained_for(corpus: Path, linnaea: Call
     found = rows(linnaea("predict", "run", "test.jsonl").out)
     assert all(len(row) >= 1 for row in found)
     assert found == rows(linnaea("predict", "run", "test.jsonl", "--decoding", "one_per_level").out)
+
+
+def test_one_path_and_what_is_decided_beside_it() -> None:
+    names = tree((), (0,), (0,))
+    decider = Decider(names, np.full(3, 0.5)).following([2])
+    for asked in ("one_path", {"type": "one_path", "to": "leaf"}, "one_per_level"):
+        with pytest.raises(UsageError, match="takes one path a document, and 'c2' has no network") as raised:
+            with_decoding(decider, asked)
+        assert raised.value.where == "decoding"
+    found = with_decoding(decider, "best").decide(predictions([[0.9, 0.8, 0.1]], names))
+    assert found.chosen[0].tolist() == [0, 1, 2]
+    assert with_decoding(Decider(names, np.full(3, 0.5)), "one_path").decoding.type == "one_path"
+
+
+def test_an_object_without_a_type_is_refused() -> None:
+    decider = Decider(tree((), (0,)), np.array([0.5, 0.3]))
+    with pytest.raises(UsageError, match='this decoding has no "type"') as raised:
+        with_decoding(decider, {})
+    assert raised.value.where == "decoding"
 
 
 def test_thresholds_are_put_in_order_for_max() -> None:

@@ -227,6 +227,73 @@ def test_temperature_of_a_multiclass_task() -> None:
     assert np.isfinite(again.shared).all()
 
 
+def sigmoid_world(
+    seed: int, steep: float, shift: float, documents: int = 2000
+) -> tuple[Predictions, np.ndarray]:
+    """One category a document, scored by five sigmoids: what a document's scores add up to is anything."""
+    rng = np.random.default_rng(seed)
+    shares = np.clip(rng.dirichlet(np.full(5, 0.7), documents), 1e-6, 1 - 1e-6)
+    right = np.array([rng.choice(5, p=row / row.sum()) for row in shares])
+    odds = np.log(shares) - np.log1p(-shares)
+    return predictions(1 / (1 + np.exp(-(steep * odds + shift)))), np.eye(5, dtype=bool)[right]
+
+
+@pytest.mark.parametrize(("steep", "shift"), [(1, 0), (2, 0), (1, -1.5), (1, 1.5), (0.3, 2)])
+def test_a_multiclass_task_under_sigmoids(steep: float, shift: float) -> None:
+    (scores, gold), (fresh, truth) = sigmoid_world(30, steep, shift), sigmoid_world(31, steep, shift)
+    made = fitted("temperature", scores, gold, type="multiclass")
+    bent = made.dense(fresh.scores)
+    assert bent.dtype == np.float32
+    assert bent.max() <= 1
+    expected = [
+        reference.row_shares(1 / made.shared[0], row) for row in fresh.scores[:200].astype(float).tolist()
+    ]
+    np.testing.assert_allclose(bent[:200], expected, atol=1e-6)
+    np.testing.assert_array_equal(bent.argmax(axis=1), fresh.scores.argmax(axis=1))
+    before, after = (reliability(predictions(s), Ragged.from_dense(truth)) for s in (fresh.scores, bent))
+    # Scores of (1, 0) are shares already: there the draw decides.
+    assert after.ece < (0.5 * before.ece if (steep, shift) != (1, 0) else 0.015)
+    assert after.brier <= before.brier * 1.01
+    # A sum that passes 1 is brought to it, a lower one stays.
+    kept = csr_array(np.where(fresh.scores >= np.sort(fresh.scores)[:, [-2]], fresh.scores, 0))
+    cut = made.sparse(kept)
+    sums_N = np.minimum(kept.toarray().sum(axis=1, dtype=np.float64), 1)
+    expected = [
+        [total * share for share in reference.row_shares(1 / made.shared[0], row)]
+        for total, row in zip(sums_N[:200], kept.toarray()[:200].astype(float).tolist(), strict=True)
+    ]
+    np.testing.assert_allclose(cut.toarray()[:200], expected, atol=1e-6)
+    assert cut.max() <= 1
+    assert reliability(
+        Predictions(fresh.ids, fresh.taxonomy, cut), Ragged.from_dense(truth)
+    ).brier <= 1.01 * (
+        reliability(Predictions(fresh.ids, fresh.taxonomy, kept), Ragged.from_dense(truth)).brier
+    )
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_scores_of_a_multiclass_task_add_up_to_one(data: st.DataObject) -> None:
+    taxonomy = flat(3)
+    config = DecisionConfig.read({"calibration": "temperature"}).calibration
+    made = calibrations.build(config, taxonomy=taxonomy, rows=True)
+    steep = data.draw(st.floats(1 / 20, 20))
+    made.shared = np.array([steep, 0.0])
+    value = st.one_of(st.sampled_from([0.0, 1e-38, 1e-20, 1.0]), st.floats(0, 1, width=32))
+    scores_NC = np.array(
+        data.draw(st.lists(st.lists(value, min_size=3, max_size=3), max_size=5)), dtype=np.float32
+    )
+    scores_NC = scores_NC.reshape(-1, 3)
+    expected_NC = np.array([reference.row_shares(1 / steep, row) for row in scores_NC.astype(float).tolist()])
+    expected_NC = expected_NC.reshape(-1, 3)
+    # A document without any score has none afterwards.
+    np.testing.assert_allclose(made.dense(scores_NC), expected_NC, atol=1e-6)
+    sums_N1 = np.minimum(scores_NC.sum(axis=1, keepdims=True, dtype=np.float64), 1)
+    bent = made.sparse(csr_array(scores_NC)).toarray()
+    np.testing.assert_allclose(bent, expected_NC * sums_N1, atol=1e-6)
+    assert bent.max(initial=0) <= 1
+
+
 def test_no_score_at_all_is_legal() -> None:
     nothing = Predictions([], flat(2), np.zeros((0, 2), dtype=np.float32))
     for name in NAMES:

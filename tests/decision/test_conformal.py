@@ -278,6 +278,41 @@ def test_what_is_calibrated_on_is_not_counted() -> None:
     check_promise(DecisionConfig.read({"threshold": "fixed"}), gold.take(np.arange(0)), np.ones(1))
 
 
+@pytest.mark.parametrize(
+    "decision",
+    [
+        conformal(0.8, calibration="platt"),
+        conformal(0.8, calibration="isotonic", decoding="ancestors"),
+        cautious(0.2, calibration="temperature", decoding="max"),
+        cautious(0.3, "documents", calibration="platt", decoding="max"),
+    ],
+    ids=["recall", "recall, isotonic", "caution", "caution of documents"],
+)
+def test_a_promise_rests_on_the_half_that_was_not_calibrated_on(decision: dict[str, Any]) -> None:
+    names, scores, gold = population(7, 121)
+    first, second = halves(121)
+    assert sorted([*first.tolist(), *second.tolist()]) == list(range(121))
+    made = fit(decision, predictions(scores, names), gold)
+    alone = fit({"calibration": decision["calibration"]}, predictions(scores[first], names), gold[first])
+    assert alone.calibration is not None
+    bent = alone.calibration.dense(scores[second])
+    if decision.get("decoding") == "max":
+        for child, parent in ((2, 0), (3, 0), (4, 1), (5, 1)):
+            bent[:, parent] = np.maximum(bent[:, parent], bent[:, child])
+    rule, rows = decision["threshold"], [[float(score) for score in row] for row in bent]
+    if rule["type"] == "conformal":
+        wanted, _ = reference.conformal(rows, as_sets(gold[second]), str(rule["recall"]), [True] * 6)
+        assert made.thresholds_C.tolist() == wanted
+    else:
+        place = reference.cautious(
+            rows, as_sets(gold[second]), str(rule["error"]), [True] * 6, rule["of"] == "documents"
+        )
+        assert place is not None
+        assert made.thresholds_C.tolist() == [float(np.nextafter(np.float32(place), np.float32(1)))] * 6
+    assert made.promise is not None
+    assert made.promise.documents == len(second) == 61
+
+
 def test_scores_that_were_cut_are_told() -> None:
     scores = predictions([[0.9, 0.8], [0.8, 0.7], [0.6, 0.7], [0.9, 0.1]] * 3)
     gold = np.array([[True, True]] * 12)
@@ -454,11 +489,19 @@ def test_from_training_to_answers(decision: dict[str, Any], tmp_path: Path) -> N
         assert [(c.id, pytest.approx(c.score, abs=1e-6)) for c in answer.categories] == shown
     scores = model.scores([d["text"] for d in fresh])
     every = list(model.predict([d["text"] for d in fresh], all_scores=True))
+    added = 0
     for row, answer in zip(scores, every, strict=True):
+        decided = {model.taxonomy.index[c.id] for c in answer.categories if c.decided}
+        assert len(answer.categories) == len(model.taxonomy)
         for category in answer.categories:
-            if category.decided or "ancestors" not in str(decision):
-                column = model.taxonomy.index[category.id]
-                assert category.score == pytest.approx(float(row[column]), abs=2e-6) or category.decided
+            column = model.taxonomy.index[category.id]
+            expected = float(row[column])
+            if category.decided and expected < model.decider.thresholds_C[column]:
+                # An added ancestor: the largest score among itself and what is decided below it.
+                below = [c for c in decided if column in model.taxonomy.ancestors[c]]
+                expected, added = max(float(row[c]) for c in below), added + 1
+            assert category.score == pytest.approx(expected, abs=2e-6)
+    assert added == 0 or "ancestors" in str(decision)
     evaluated = model.evaluate(fresh).to_json()
     assert evaluated["micro"] == result.metrics["micro"]
     facts = model.facts["calibration"]
@@ -472,6 +515,9 @@ def test_promises_end_where_a_user_decides_otherwise(tmp_path: Path) -> None:
     assert model.decider_with().promise is not None
     assert model.decider_with(top_k=1).promise is None
     assert model.decider_with(threshold=0.3).promise is None
+    for decoding in ("ancestors", "top_down", {"type": "one_path", "to": "leaf"}):
+        assert model.decider_with(decoding=decoding).promise is None
+    assert model.decider.promise is not None
     assert "promise | recall of 0.8" in (tmp_path / "run" / "model" / "README.md").read_text()
 
 

@@ -61,6 +61,13 @@ def cross_entropy(slope: float, offset: float, scores: list[float], hits: list[b
     return total
 
 
+def row_shares(temperature: float, row: list[float]) -> list[float]:
+    """softmax(log(score) / temperature) over the categories with a score."""
+    logits = [math.log(score) / temperature if score > 0 else -math.inf for score in row]
+    powers = [math.exp(logit - max(logits)) if max(logits) > -math.inf else 0.0 for logit in logits]
+    return [power / (sum(powers) or 1.0) for power in powers]
+
+
 def row_cross_entropy(temperature: float, rows: list[list[float]], right: list[int]) -> float:
     """Of softmax(log(score) / temperature)."""
     total = 0.0

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from linnaea.config.config import Config
+from linnaea.config.outcome import DecisionConfig
 from linnaea.errors import DataError, ModelError, RunError
 from linnaea.strategies import base
 from linnaea.strategies.base import ScoreSheet
@@ -100,12 +101,17 @@ def test_unlabelled_documents_are_refused() -> None:
 
 def test_folds() -> None:
     parts = corpus(linear_config(), train=20, dev=5)
-    fold_N = fold_numbers(parts.train, 7, 4, seed=1)
+    tuned = DecisionConfig.read({"threshold": "global", "calibration": "platt"})
+    fold_N = fold_numbers(parts.train, 7, 4, 1, tuned)
     assert np.bincount(fold_N).tolist() == [5, 5, 5, 5]
     few = parts.train.take(np.arange(5))
-    with pytest.raises(DataError, match="5 documents cannot be cut into 6 folds") as error:
-        fold_numbers(few, 7, 6, seed=1)
-    assert error.value.where == "decision.threshold.folds"
+    for decision, place in (
+        (tuned, "threshold"),
+        (DecisionConfig.read({"calibration": "platt"}), "calibration"),
+    ):
+        with pytest.raises(DataError, match="5 documents cannot be cut into 6 folds") as error:
+            fold_numbers(few, 7, 6, 1, decision)
+        assert error.value.where == f"decision.{place}.folds"
 
 
 class TestTensors:

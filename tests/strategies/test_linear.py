@@ -256,7 +256,7 @@ class TestTuning:
         wanted = result.tuning_gold.dense(7)
         knows = scorer.score(parts.train).scores >= 0.5
         np.testing.assert_array_equal(knows, wanted[:30])
-        fold_N = fold_numbers(both, 7, 4, config.run.seed)
+        fold_N = fold_numbers(both, 7, 4, config.run.seed, config.decision)
         for fold in range(4):
             scores = result.tuning.scores[fold_N == fold]
             assert len(np.unique(scores, axis=0)) == 1
@@ -269,7 +269,7 @@ class TestTuning:
         scorer, result = fitted(config, parts, tmp_path)
         assert parts.dev is not None and result.tuning is not None
         both, plain = join([parts.train, parts.dev]), linear_config()
-        fold_N = fold_numbers(both, 7, 4, config.run.seed)
+        fold_N = fold_numbers(both, 7, 4, config.run.seed, config.decision)
         for fold in range(4):
             inside, outside = np.flatnonzero(fold_N == fold), np.flatnonzero(fold_N != fold)
             alone = Corpus(parts.taxonomy, parts.featurizer, both.take(outside))

@@ -34,12 +34,12 @@ class CalibrationConfig(Choice, HeldOut):
     """Base of all ways to make scores mean shares."""
 
     of_rows: ClassVar[bool] = False
-    """Whether it can be done to scores of which a document's add up to 1 (multiclass)."""
+    """Whether it can be done to all scores of a document at once, of which one category is right (multiclass)."""
 
 
 @calibrations.declare("temperature")
 class TemperatureConfig(CalibrationConfig):
-    """Divide the log-odds by a temperature: a half stays a half. Of multiclass tasks the logits, by one for all."""
+    """Divide the log-odds by a temperature: a half stays a half. Of multiclass tasks the log scores, by one for all."""
 
     of_rows: ClassVar[bool] = True
 

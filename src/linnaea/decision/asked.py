@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
-from linnaea.config.decoding import DecodingConfig
-from linnaea.config.outcome import DecisionConfig
+from linnaea.config.decoding import DecodingConfig, PathConfig
+from linnaea.config.part import Part
+from linnaea.config.registry import OneOf, decoders
 from linnaea.decision.decider import Decider, build_decoder
 from linnaea.errors import ConfigError, UsageError
 
 Asked = str | Mapping[str, Any] | DecodingConfig
 """A name, an object with a "type" (in a string: as JSON), or a decoder's settings."""
+
+
+class _AskedConfig(Part):
+    """Without a default: an object that names no decoding asks for none in particular."""
+
+    decoding: Annotated[DecodingConfig, OneOf(decoders)]
 
 
 def with_decoding(decider: Decider, asked: Asked | None, top_k: int | None = None) -> Decider:
@@ -29,12 +36,23 @@ def with_decoding(decider: Decider, asked: Asked | None, top_k: int | None = Non
     try:
         decoding = decider.decoding if asked is None else _read(asked)
         decoding.check(decider.closure, top_k)
+        if decider.follows and isinstance(decoding, PathConfig):
+            raise _two_paths(decider, decoding)
     except ConfigError as error:
         raise UsageError(error.message, where=error.where, hint=error.hint) from None
     if asked is None:
         return decider
     thresholds_C = build_decoder(decoding, decider.taxonomy).thresholds(decider.thresholds_C)
     return replace(decider, decoding=decoding, thresholds_C=thresholds_C, promise=None)
+
+
+def _two_paths(decider: Decider, decoding: DecodingConfig) -> ConfigError:
+    followed = decider.taxonomy.ids[decider.follows[0]]
+    problem = (
+        f"{decoding.type!r} takes one path a document, and {followed!r} has no network: it stands beside that path "
+        "wherever its parents are decided"
+    )
+    return ConfigError(problem, where="decoding", hint='use "max", "ancestors" or "top_down"')
 
 
 def _read(asked: Asked) -> DecodingConfig:
@@ -46,4 +64,4 @@ def _read(asked: Asked) -> DecodingConfig:
             raise ConfigError(f"not JSON: {error}", where="decoding") from None
     elif isinstance(asked, Mapping):
         value = dict(asked)
-    return DecisionConfig.read({"decoding": value}).decoding
+    return _AskedConfig.read({"decoding": value}).decoding

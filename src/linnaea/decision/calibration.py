@@ -4,7 +4,8 @@ Paper: temperature: Guo et al. 2017, https://arxiv.org/abs/1706.04599; platt: Pl
 Support Vector Machines; isotonic: Zadrozny and Elkan 2002, https://doi.org/10.1145/775047.775151.
 
 Formula: with z = logit(score), of each category c:
-    temperature: σ(z / T_c); of multiclass tasks softmax(log(score) / T) over a document's categories.
+    temperature: σ(z / T_c); of multiclass tasks softmax(log(score) / T) over a document's categories. Where only some
+    scores of a document were kept, that times what they added up to, and at most times 1.
     platt: σ(a_c·z + b_c), a_c > 0.
     isotonic: the rising step curve with the least squared error, linear between its steps.
 T_c, a_c, b_c minimise the cross-entropy with the targets (n⁺ + 1) / (n⁺ + 2) of a category's n⁺ positives and
@@ -12,11 +13,13 @@ T_c, a_c, b_c minimise the cross-entropy with the targets (n⁺ + 1) / (n⁺ + 2
 
 Differences: the papers have one curve, or one a class. Here a category with fewer than ``enough`` positives or
 negatives, and one in which platt would fall with the score, has the curve that is fitted on the scores of all
-categories together (at most 2²² of them: every k-th document). T lies between 1/20 and 20.
+categories together (at most 2²² of them: every k-th document). T lies between 1/20 and 20. The logits of the paper are
+log scores here, up to a number a document: under a softmax nothing else, and under sigmoids (bce and its kin in
+multiclass tasks) what makes a document's scores add up to 1 at last, as of its categories one is right.
 
 Shapes: scores [N, C] in, scores [N, C] out. No curve falls: within a category no two documents change places, though
-under isotonic many become equal. A score that was not kept stays 0: in sparse predictions, and so in fitting, only
-kept scores take part.
+under isotonic many become equal; of multiclass tasks it is a document's categories that keep their places. A score that
+was not kept stays 0: in sparse predictions, and so in fitting, only kept scores take part.
 
 Cost: O(N·C) a Newton step, some ten of them; isotonic O(N·C·log N). Applied: O(N·C).
 
@@ -105,21 +108,22 @@ class Temperature(_Lines):
     def dense(self, scores_NC: np.ndarray) -> np.ndarray:
         if not self.rows:
             return super().dense(scores_NC)
-        power_NC = scores_NC.astype(np.float64) ** self.shared[0]
-        sums_N1 = scores_NC.sum(axis=1, keepdims=True, dtype=np.float64)
-        power_NC *= sums_N1 / _nonzero(power_NC.sum(axis=1, keepdims=True))
+        highest_N1 = scores_NC.max(axis=1, keepdims=True, initial=0).astype(np.float64)
+        power_NC = (scores_NC / _nonzero(highest_N1)) ** self.shared[0]  # no row of small scores becomes 0
+        power_NC /= _nonzero(power_NC.sum(axis=1, keepdims=True))
         return np.asarray(power_NC, dtype=scores_NC.dtype)
 
     def sparse(self, scores: csr_array) -> csr_array:
         if not self.rows:
             return super().sparse(scores)
-        # What was kept keeps its share of the document's 1.
-        power = scores.data.astype(np.float64) ** self.shared[0]
-        rows = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
-        before_N, after_N = (
-            np.bincount(rows, data, minlength=scores.shape[0]) for data in (scores.data, power)
-        )
-        return kept(scores, power * (before_N / _nonzero(after_N))[rows])
+        documents = scores.shape[0]
+        rows = np.repeat(np.arange(documents), np.diff(scores.indptr))
+        highest_N = np.zeros(documents)
+        np.maximum.at(highest_N, rows, scores.data)
+        power = (scores.data / _nonzero(highest_N)[rows]) ** self.shared[0]
+        before_N, after_N = (np.bincount(rows, data, minlength=documents) for data in (scores.data, power))
+        # What was cut has the rest of the document's 1, if there is any.
+        return kept(scores, power * (np.minimum(before_N, 1) / _nonzero(after_N))[rows])
 
 
 @calibrations.register("platt")
@@ -164,7 +168,7 @@ class Isotonic(Calibration):
 
 
 def build_calibration(config: Any, taxonomy: Taxonomy, rows: bool) -> Calibration:
-    """One that changes nothing before it is fitted."""
+    """One that is not fitted yet: its curves leave scores as they are."""
     built: Calibration = calibrations.build(config, taxonomy=taxonomy, rows=rows)
     return built
 

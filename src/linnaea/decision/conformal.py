@@ -95,7 +95,7 @@ class Cautious(ThresholdRule):
         check_error(self.config.error, documents)
         # Few decisions of a document are already too much: as a rule the best scores tell.
         found, deepest = self._first(evidence, BEST, -np.inf)
-        if found is None or found <= deepest:
+        if deepest > -np.inf and (found is None or found <= deepest):
             found, _ = self._first(evidence, columns, -np.inf if found is None else found)
         if found is None:
             return np.zeros(columns)

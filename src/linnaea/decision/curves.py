@@ -28,7 +28,7 @@ class Calibration:
     Args:
         config: the settings.
         taxonomy: of the scores' columns.
-        rows: a document's scores add up to 1 (multiclass).
+        rows: a document has exactly one category (multiclass): calibrated scores add up to 1.
 
     Attributes:
         own: curves of categories that have one of their own, by column.

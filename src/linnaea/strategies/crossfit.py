@@ -17,6 +17,7 @@ from linnaea.errors import DataError
 from linnaea.ragged import Ragged
 
 if TYPE_CHECKING:
+    from linnaea.config.outcome import DecisionConfig
     from linnaea.text.store import Split
 
 
@@ -88,8 +89,13 @@ class _Joined:
         return Ragged.concatenate(parts).take(place)
 
 
-def fold_numbers(split: Split, categories: int, folds: int, seed: int) -> np.ndarray:
+def fold_numbers(
+    split: Split, categories: int, folds: int, seed: int, decision: DecisionConfig
+) -> np.ndarray:
     """``[N]``: the fold of each document, stratified by category.
+
+    Args:
+        decision: what asks for them, for the error's place.
 
     Raises:
         DataError: fewer documents than folds.
@@ -97,5 +103,6 @@ def fold_numbers(split: Split, categories: int, folds: int, seed: int) -> np.nda
     assert split.labels is not None  # ``join`` sees to it
     if len(split) < folds:
         problem = f"{len(split)} documents cannot be cut into {folds} folds"
-        raise DataError(problem, where="decision.threshold.folds", hint="give more documents, or fewer folds")
+        place = f"decision.{next(iter(decision.held_out), 'threshold')}.folds"
+        raise DataError(problem, where=place, hint="give more documents, or fewer folds")
     return stratified_folds(split.labels, categories, folds, seed)

@@ -117,7 +117,7 @@ class JointStrategy:
         documents = join([corpus.train] if corpus.dev is None else [corpus.train, corpus.dev])
         assert documents.labels is not None  # ``join`` sees to it
         categories, keep, reporter = len(corpus.taxonomy), self.config.evaluation.keep, trainer.reporter
-        fold_N = fold_numbers(documents, categories, folds, self.config.run.seed)
+        fold_N = fold_numbers(documents, categories, folds, self.config.run.seed, self.config.decision)
         sheet = ScoreSheet(len(documents), categories, keep)
         epochs = []
         for fold in range(folds):

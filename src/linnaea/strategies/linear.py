@@ -216,7 +216,9 @@ class Fitter:
         """Scores of all documents, each by a scorer that was fitted, idf included, without its fold."""
         assert documents.labels is not None
         sheet = ScoreSheet(len(documents), len(self.taxonomy), self.config.evaluation.keep)
-        fold_N = fold_numbers(documents, len(self.taxonomy), folds, self.config.run.seed)
+        fold_N = fold_numbers(
+            documents, len(self.taxonomy), folds, self.config.run.seed, self.config.decision
+        )
         for fold in range(folds):
             inside, outside = np.flatnonzero(fold_N == fold), np.flatnonzero(fold_N != fold)
             scorer = self.fit(counts[outside], documents.labels.take(outside))
