@@ -28,7 +28,8 @@ from linnaea.nn.network import Sizes
 from linnaea.nn.objectives.objective import Objective
 from linnaea.training.optimizers import build_optimizers
 
-ENCODER = {"type": "textrnn", "pooling": "mean"}
+ENCODER = {"type": "textrnn"}
+POOLED = {**ENCODER, "pooling": "mean"}
 HEADS: dict[str, dict[str, Any]] = {
     "linear": {"type": "linear"},
     "hmcn": {"type": "hmcn"},
@@ -39,6 +40,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "hiagm_tp, tree_lstm": {"type": "hiagm_tp", "structure": "tree_lstm"},
     "hiagm_la": {"type": "hiagm_la"},
 }
+READ_STATES = ("label_attention", "hiagm_la")  # nothing is pooled below them
 POINTS = [100, 1000, 10_000]
 LARGEST = {"hiagm_tp": 1000, "hiagm_tp, tree_lstm": 1000}
 """Heads that hold vectors of all categories for each document are not asked for more."""
@@ -46,7 +48,8 @@ LARGEST = {"hiagm_tp": 1000, "hiagm_tp, tree_lstm": 1000}
 
 def model(head: str) -> dict[str, Any]:
     """The part "model" of a config."""
-    return {"embedder": {"type": "lookup", "dimension": 64}, "encoder": ENCODER, "head": HEADS[head]}
+    encoder = ENCODER if HEADS[head]["type"] in READ_STATES else POOLED
+    return {"embedder": {"type": "lookup", "dimension": 64}, "encoder": encoder, "head": HEADS[head]}
 
 
 def point(head: str, size: int, length: int, categories: int, threads: int) -> Row:

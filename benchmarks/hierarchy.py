@@ -41,6 +41,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
 RECURSIVE = {"objective": {"recursive_penalty": {"C": 0.42}}}  # on RCV1 the 1e-6 of NeuralClassifier
 LOSSES = ("max_constraint", "asymmetric", "class_balanced", "distribution_balanced", "zlpr", "focal_sigmoid")
 HEADS = ("hmcn", "label_attention", "hiagm_tp", "hiagm_la")
+READ_STATES = ("label_attention", "hiagm_la")  # nothing is pooled below them
 MEAN = {"encoder": {"type": "fasttext"}}
 ROWS: dict[str, dict[str, Any]] = {
     "linear": {"strategy": "linear"},
@@ -82,6 +83,8 @@ def config_for(row: str, corpus: Path, folder: Path, seed: int, chosen: argparse
         strategy = {"training": {"strategy": {"type": about["strategy"]}}}
         return Config.build_with(value | strategy, [])
     encoder = about.get("encoder", SET_ENCODER if bags else ENCODERS[chosen.encoder])
+    if about.get("head", {}).get("type") in READ_STATES:
+        encoder = {key: value for key, value in encoder.items() if key != "pooling"}
     head = {"dropout": 0.5 if bags else 0.3, **about.get("head", {"type": "linear"})}
     embedder = {"type": "lookup", "dimension": 100 if bags else 64}
     value["model"] = {"embedder": embedder, "encoder": encoder, "head": head}

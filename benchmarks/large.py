@@ -36,7 +36,7 @@ TOPS, LEVELS, SECOND = 20, 5, 0.2
 TOKENS, NOISE, OWN_WORDS = 40, 5000, 3
 ZIPF = 0.9
 NETWORK = {"embedder": {"type": "lookup", "dimension": 64}}
-ATTENTION = {**NETWORK, "encoder": {"type": "textrnn", "hidden": 64, "pooling": "mean"}}
+ATTENTION = {**NETWORK, "encoder": {"type": "textrnn", "hidden": 64}}
 SYSTEMS: dict[str, dict[str, Any]] = {
     "fasttext": {"model": {**NETWORK, "encoder": "fasttext"}},
     "textcnn": {"model": {**NETWORK, "encoder": "textcnn"}},

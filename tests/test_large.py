@@ -42,7 +42,7 @@ from linnaea.strategies import network
 from linnaea.strategies.base import ScoreSheet
 from linnaea.taxonomy.taxonomy import Taxonomy
 from tests.nn.head_cases import head
-from tests.references.worlds import flat, matrices, predictions, random_world, sets, taxonomies
+from tests.references.worlds import flat, matrices, predictions, random_world, sets, taxonomies, tree
 
 CATEGORIES, DOCUMENTS = 3000, 1000
 KEEP, AT_ONCE, TOKENS = 20, 2**17, 8
@@ -228,7 +228,7 @@ def test_a_head_that_nobody_could_train_is_refused(
     assert MOST_WEIGHTS == 2**31
     monkeypatch.setattr("linnaea.nn.heads.structure.MOST_WEIGHTS", 1000)
     with pytest.raises(ConfigError, match=rf"'{name}' would have [\d,]+ weights over 40 categories") as told:
-        head(name, flat(40), 0, dimension=each, output="full")
+        head(name, tree((), *[(0,)] * 39), 0, dimension=each, output="full")
     assert told.value.where == "model.head"
     assert "rows" in (told.value.hint or "")
-    head(name, flat(4), 0, dimension=each)
+    head(name, tree((), *[(0,)] * 3), 0, dimension=each)

@@ -144,6 +144,17 @@ BROKEN: list[tuple[type[Mean], str, str]] = [
 ]
 
 
+class Attended(Mean):
+    """It gives states, and learns how to weigh them only where its own vector is read."""
+
+    def __init__(self, config: Any, *, input_dim: int) -> None:
+        super().__init__(config, input_dim=input_dim)
+        self.state_dim = input_dim
+
+    def encode(self, vectors_BTE: torch.Tensor, mask_BT: torch.Tensor) -> Encoded:
+        return Encoded(super().encode(vectors_BTE, mask_BT).pooled_BD, vectors_BTE, mask_BT)
+
+
 def as_encoder(kind: type[Mean]) -> type[Mean]:
     encoders.register("own_4711")(kind)
     return kind
@@ -159,6 +170,15 @@ def with_config(kind: type, base: type, **fields: Any) -> Any:
 def test_a_sound_encoder_passes() -> None:
     testing.check_encoder(as_encoder(with_config(Mean, EncoderConfig)), rules=testing.RULES["encoder"])
     testing.check_encoder("own_4711")
+
+
+def test_parameters_that_only_the_document_vector_needs_are_found_out() -> None:
+    as_encoder(with_config(Attended, EncoderConfig, gives_states=True))
+    testing.check_encoder("own_4711", rules=["shapes", "gradients_reach_every_parameter"])
+    with pytest.raises(
+        AssertionError, match=r"reaches 'encoder\.scale_E': under a head that reads token states"
+    ):
+        testing.check_encoder("own_4711")
 
 
 @pytest.mark.parametrize(

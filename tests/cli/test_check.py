@@ -143,10 +143,16 @@ FLAT = {"task": {"taxonomy": "flat.tsv"}}
             {**FLAT, "model": {"encoder": "textrnn", "head": "hmcn"}},
             "model.head: 'hmcn' needs a taxonomy with edges; this one has a single level",
         ),
-        ({**FLAT, "objective": {"loss": "max_constraint"}}, "objective.loss: 'max_constraint' needs a taxonomy"),
+        (
+            {**FLAT, "objective": {"loss": "max_constraint"}},
+            "objective.loss: 'max_constraint' needs a taxonomy",
+        ),
         ({**FLAT, "objective": {"recursive_penalty": 0.1}}, "objective.recursive_penalty: needs a taxonomy"),
         ({"decision": {"threshold": {"type": "cautious", "error": 0.001}}}, "takes 999 held-out documents"),
-        ({"decision": {"threshold": {"type": "conformal", "recall": 0.9999}}}, "takes 10000 labels on held-out"),
+        (
+            {"decision": {"threshold": {"type": "conformal", "recall": 0.9999}}},
+            "takes 10000 labels on held-out",
+        ),
     ],
     ids=["head", "loss", "penalty", "cautious", "conformal"],
 )

@@ -65,6 +65,11 @@ def test_gradients_reach_every_parameter(config: ModelConfig):
     rules.gradients_reach_every_parameter(case(config))
 
 
+@every_case
+def test_gradients_reach_every_parameter_through_states(config: ModelConfig):
+    rules.gradients_reach_every_parameter_through_states(case(config))
+
+
 @every_device
 @every_case
 def test_sparse_gradients_equal_dense_ones(config: ModelConfig, device: str):

@@ -20,10 +20,11 @@ from tests.nn.head_cases import S, edges_of, head, moved_to, reordered, rows, si
 from tests.references import hiagm as reference
 from tests.references.label_attention import attended
 from tests.references.textrnn import affine
-from tests.references.worlds import taxonomies, tree
+from tests.references.worlds import flat, taxonomies, tree
 
 STRUCTURES = ["gcn", "tree_lstm"]
 HEADS = ["hiagm_tp", "hiagm_la"]
+deep = taxonomies().filter(lambda graph: graph.depth > 1)
 DAG = tree((), (), (0,), (0, 1), (2, 3), (4, 0))
 F = 3
 
@@ -76,7 +77,7 @@ def twin(module: Built, taxonomy: Taxonomy, encoded: Encoded, sizes: Sizes) -> n
 @pytest.mark.parametrize("name", HEADS)
 @settings(max_examples=12, deadline=None)
 @given(
-    taxonomy=taxonomies(),
+    taxonomy=deep,
     lengths=st.lists(st.integers(0, 4), min_size=1, max_size=3),
     extra=st.integers(0, 2),
     seed=st.integers(0, 1000),
@@ -178,7 +179,7 @@ OF_CATEGORIES = [
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("name", HEADS)
 @settings(max_examples=10, deadline=None)
-@given(taxonomy=taxonomies(), seed=st.integers(0, 1000))
+@given(taxonomy=deep, seed=st.integers(0, 1000))
 def test_the_order_of_categories_does_not_matter(name, structure, taxonomy, seed):
     graph, old_C = reordered(taxonomy, seed)
     one, two = (build(name, g, seed, structure=structure) for g in (taxonomy, graph))
@@ -216,6 +217,15 @@ def test_dropout_is_not_on_logits(name):
     also = {"structure_dropout": 0.9} if name == "hiagm_tp" else {}
     module = build(name, DAG, dropout=0.9, **also).train()
     assert not (module(texts([3] * 60)).logits_BC == 0).any()
+
+
+@pytest.mark.parametrize(("name", "other"), [("hiagm_tp", "linear"), ("hiagm_la", "label_attention")])
+def test_one_level_is_refused(name, other):
+    with pytest.raises(ConfigError) as caught:
+        build(name, flat(3))
+    told = f"model.head: {name!r} passes along the taxonomy, and the 3 categories are all on one level"
+    assert str(caught.value).startswith(told)
+    assert f'"{other}"' in str(caught.value.hint)
 
 
 class TestGrowth:

@@ -13,6 +13,7 @@ from linnaea.config.encoders_recurrent import TextRCNNConfig
 from linnaea.errors import ConfigError
 from linnaea.nn.encoders.textrcnn import TextRCNN
 from tests.nn.test_textrnn import KINDS, E, layers_of, padded
+from tests.references.textrcnn import states as states_of
 from tests.references.textrcnn import textrcnn
 
 
@@ -84,12 +85,38 @@ def test_every_convolution_and_layer_learns():
     assert all(p.grad.abs().sum() > 0 for p in module.parameters())
 
 
-def test_states_are_those_of_the_recurrent_layers():
-    module, given_batch = encoder(), padded([4, 0])
-    encoded = module.encode(*given_batch)
-    assert torch.equal(encoded.states_BSD, module.recurrent(*given_batch))
-    assert torch.equal(encoded.mask_BS, given_batch[1])
-    assert encoded.states_BSD.shape[2] == module.state_dim
+@settings(max_examples=10, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=3),
+    kernel_sizes=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    activation=st.sampled_from(["relu", "tanh"]),
+    extra=st.integers(0, 2),
+    seed=st.integers(0, 1000),
+)
+def test_states_are_what_the_convolutions_say_around_each_token(
+    lengths, kernel_sizes, activation, extra, seed
+):
+    module = encoder(seed, kernel_sizes=kernel_sizes, activation=activation, top_k=2)
+    vectors_BTE, mask_BT = padded(lengths, seed, extra)
+    encoded = module.encode(vectors_BTE + 9 * ~mask_BT[..., None], mask_BT)
+    assert torch.equal(encoded.mask_BS, mask_BT)
+    assert encoded.states_BSD.shape == (*mask_BT.shape, module.state_dim)
+    weights = [c.weight.tolist() for c in module.convolutions]
+    biases = [c.bias.tolist() for c in module.convolutions]
+    layers = layers_of(module.recurrent)
+    for row, states, mask in zip(vectors_BTE, encoded.states_BSD.detach(), mask_BT, strict=True):
+        wanted = states_of(row[mask].tolist(), layers, weights, biases, activation=activation)
+        np.testing.assert_allclose(
+            states[mask], np.reshape(wanted, (-1, module.state_dim)), rtol=0, atol=1e-10
+        )
+
+
+def test_states_that_nobody_reads_are_not_computed(monkeypatch):
+    torch.manual_seed(0)
+    module = TextRCNN(TextRCNNConfig(hidden=3), input_dim=E, states=False).double()
+    monkeypatch.setattr(module, "_states", None)
+    encoded = module.encode(*padded([3, 1]))
+    assert encoded.states_BSD is encoded.mask_BS is module.state_dim is None
 
 
 def test_settings_that_do_nothing_are_refused():

@@ -28,7 +28,7 @@ HEADS: dict[str, dict[str, Any]] = {
 
 
 def model(name: str) -> dict[str, Any]:
-    encoder = {"type": "textrnn", "hidden": 8, "pooling": "mean"}
+    encoder = {"type": "textrnn", "hidden": 8}
     return {
         "embedder": {"type": "lookup", "dimension": 16},
         "encoder": encoder,
@@ -94,6 +94,7 @@ def test_one_level_is_told_before_training(tmp_path: Path) -> None:
     flat = Taxonomy.build(ids, ids, [[]] * 4)
     config = joint_config(model=model("hmcn"))
     with pytest.raises(
-        ConfigError, match=r"^model\.head: 'hmcn' needs a taxonomy with edges; the labels of train are no paths"
+        ConfigError,
+        match=r"^model\.head: 'hmcn' needs a taxonomy with edges; the labels of train are no paths",
     ):
         corpus_from_documents(config, flat, documents(12, 0), documents(4, 1))

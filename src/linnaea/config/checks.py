@@ -274,6 +274,8 @@ def without_idle(value: dict[str, Any], config: Config) -> dict[str, Any]:
     for part in ("encoder", "head"):
         for key in getattr(getattr(config.model, part), "idle", ()):
             value.get("model", {}).get(part, {}).pop(key, None)
+    for key in config.model.idle_encoder:
+        value.get("model", {}).get("encoder", {}).pop(key, None)
     for key in ("ngram", "char_ngram"):
         if value["input"].get(key, {}).get("buckets"):
             value["input"][key].pop("min_count", None)

@@ -23,7 +23,8 @@ class EncoderConfig(Choice):
     mean vector a document), ``gives_states`` whether it offers token states to a head, ``orderless`` that it
     knows the order of tokens through their position embeddings only (or needs them to know it well), ``embeds``
     that it reads ids itself, so that no embedder stands before it, ``inheritable`` that it has parameters which a
-    category's network can take over from its parent's.
+    category's network can take over from its parent's; ``vector_keys`` are the keys that act on the document vector
+    alone, and so do nothing under a head that reads token states and nothing else.
     """
 
     reads: ClassVar[Literal["sequence", "bags"]] = "sequence"
@@ -32,6 +33,7 @@ class EncoderConfig(Choice):
     embeds: ClassVar[bool] = False
     embedder: ClassVar[str | None] = None
     inheritable: ClassVar[bool] = True
+    vector_keys: ClassVar[tuple[str, ...]] = ()
 
 
 @encoders.declare("textcnn")

@@ -53,6 +53,7 @@ class TransformerConfig(EncoderConfig):
 
     gives_states: ClassVar[bool] = True
     orderless: ClassVar[bool] = True
+    vector_keys: ClassVar[tuple[str, ...]] = ("pooling",)
 
     layers: Positive = Field(1, description="of attention and a network at each position")
     heads: Positive = Field(4, description="attentions side by side in a layer")

@@ -32,6 +32,7 @@ class PretrainedConfig(EncoderConfig):
 
     gives_states: ClassVar[bool] = True
     embeds: ClassVar[bool] = True
+    vector_keys: ClassVar[tuple[str, ...]] = ("pooling",)
 
     path: str = Field(
         min_length=1,

@@ -46,6 +46,8 @@ class RecurrentConfig(EncoderConfig):
 class TextRNNConfig(RecurrentConfig):
     """Recurrent layers over tokens, their states pooled (Liu 2016)."""
 
+    vector_keys: ClassVar[tuple[str, ...]] = ("pooling", "attention")
+
     pooling: Literal["mean", "attention", "last"] = Field(
         "attention",
         description="mean of the states; their mean weighted by learned attention; "
@@ -64,12 +66,15 @@ class TextRNNConfig(RecurrentConfig):
 class TextRCNNConfig(TextCNNConfig, RecurrentConfig):
     """Recurrent layers over tokens, TextCNN over their states (what earlier toolkits call RCNN)."""
 
+    vector_keys: ClassVar[tuple[str, ...]] = ("top_k", "padding")
+
 
 @encoders.declare("rcnn_lai")
 class RCNNLaiConfig(EncoderConfig):
     """Every token between recurrent contexts on its left and right, the largest values over time (Lai 2015)."""
 
     gives_states: ClassVar[bool] = True
+    vector_keys: ClassVar[tuple[str, ...]] = ("output",)
 
     hidden: Positive = Field(64, description="size of each context")
     output: Positive = Field(100, description="size of the layer over token and contexts")
@@ -83,6 +88,7 @@ class DRNNConfig(EncoderConfig):
     """A recurrent network over a window of tokens, for all windows at once (Wang 2018)."""
 
     gives_states: ClassVar[bool] = True
+    vector_keys: ClassVar[tuple[str, ...]] = ("output",)
 
     cell: Literal["rnn", "lstm", "gru"] = Field("gru", description="of the recurrent network")
     hidden: Positive = Field(64, description="size of a state, per direction")
@@ -101,6 +107,7 @@ class GRUAttentionConfig(EncoderConfig):
     """Recurrent layers read as attention, maximum and mean side by side: the network of HTrans (Banerjee 2019)."""
 
     gives_states: ClassVar[bool] = True
+    vector_keys: ClassVar[tuple[str, ...]] = ("attention",)
 
     hidden: Positive = Field(96, description="size of a state, per direction")
     dropout: Rate = Field(0.4, description="on the states")

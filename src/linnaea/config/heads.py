@@ -24,11 +24,13 @@ START: Any = Field("prior", description="initial bias: 0, or the log-odds of the
 class HeadConfig(Choice):
     """Base of all heads' settings.
 
-    Class facts: ``needs_states`` says that it reads token states, not only the document vector, ``needs_hierarchy`` that
-    it is built along the edges of the taxonomy, so that a flat task has no use for it.
+    Class facts: ``needs_states`` says that it reads token states, ``needs_vector`` that it reads the document vector (the
+    encoder has no parameters for it otherwise), ``needs_hierarchy`` that it is built along the edges of the taxonomy,
+    so that a flat task has no use for it.
     """
 
     needs_states: ClassVar[bool] = False
+    needs_vector: ClassVar[bool] = True
     needs_hierarchy: ClassVar[bool] = False
 
     @property
@@ -87,6 +89,7 @@ class LabelAttentionConfig(HeadConfig):
     """One attention a category over the token states (Mullenbach 2018, You 2019)."""
 
     needs_states: ClassVar[bool] = True
+    needs_vector: ClassVar[bool] = False
 
     output: Literal["rows", "shared"] = Field(
         "rows",
@@ -141,6 +144,7 @@ class HiAGMLabelAttentionConfig(HiAGMConfig):
     """One attention a category over the token states, its query passed along the taxonomy (Zhou 2020)."""
 
     needs_states: ClassVar[bool] = True
+    needs_vector: ClassVar[bool] = False
 
     dropout: Rate = Field(0.5, description="on the token states")
 
@@ -163,8 +167,21 @@ class ModelConfig(Part):
         if self.head.needs_states and not self.encoder.gives_states:
             names = f"the head {self.head.type!r} needs token states, which the encoder {self.encoder.type!r}"
             message = f"{names} does not give"
-            raise Nested(ConfigError(message, where="head"))
+            able = [name for name in encoders if getattr(encoders.config(name), "gives_states", False)]
+            hint = f"these encoders give them: {', '.join(able)}"
+            raise Nested(ConfigError(message, where="head", hint=hint))
+        for key, problem in self.idle_encoder.items():
+            if self.encoder.given(key):
+                raise Nested(ConfigError(problem, where=f"encoder.{key}", hint="leave it out"))
         return self
+
+    @property
+    def idle_encoder(self) -> dict[str, str]:
+        """The keys of the encoder that do nothing under this head, and why."""
+        if self.head.needs_vector:
+            return {}
+        problem = f"does nothing under the head {self.head.type!r}, which reads token states alone"
+        return dict.fromkeys(self.encoder.vector_keys, problem)
 
     @property
     def names(self) -> str:

@@ -26,7 +26,12 @@ def check_levels(config: Config, levels: int, *, of_labels: bool = False) -> Non
     parts = (
         (config.objective.recursive is not None, "objective.recursive_penalty", "", "leave it out"),
         (head.needs_hierarchy, "model.head", f"{head.type!r} ", 'use "linear"'),
-        (loss is not None and loss.coherent, "objective.loss", f"{loss.type!r} " if loss else "", 'use "bce"'),
+        (
+            loss is not None and loss.coherent,
+            "objective.loss",
+            f"{loss.type!r} " if loss else "",
+            'use "bce"',
+        ),
     )
     for there, where, name, instead in parts:
         if there:

@@ -5,6 +5,7 @@ Importing this module registers the built-in embedders, encoders and heads.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Literal
 
@@ -41,6 +42,13 @@ def sequence_tables(features: Sequence[str]) -> list[str]:
     return [name for name in ("token", "spelling") if name in features]
 
 
+def _read(config: ModelConfig) -> dict[str, bool]:
+    """What the head reads of the encoder, for encoders that ask: "vector", "states"."""
+    read = {"vector": config.head.needs_vector, "states": config.head.needs_states}
+    asked = inspect.signature(encoders.module(config.encoder.type)).parameters
+    return {name: value for name, value in read.items() if name in asked}
+
+
 def build_network(
     config: ModelConfig, features: Sequence[str], sizes: Sizes, sparse: bool = False,
     scores: Literal["sigmoid", "softmax"] = "sigmoid",
@@ -69,10 +77,10 @@ def build_network(
     embedder: Embedder | None = None
     encoder: Encoder
     if config.encoder.embeds:
-        encoder = encoders.build(config.encoder, sizes=sizes)
+        encoder = encoders.build(config.encoder, sizes=sizes, **_read(config))
     else:
         embedder = embedders.build(config.embedder, features=tables, sizes=sizes, reads=reads, sparse=sparse)
-        encoder = encoders.build(config.encoder, input_dim=embedder.output_dim)
+        encoder = encoders.build(config.encoder, input_dim=embedder.output_dim, **_read(config))
     head: Head = heads.build(
         config.head, input_dim=encoder.output_dim, state_dim=encoder.state_dim, sizes=sizes, scores=scores
     )

@@ -6,6 +6,7 @@ Each part is tried in a small network around it. Shape letters: B documents, T t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from linnaea.config.heads import ModelConfig
 from linnaea.config.objective import ObjectiveConfig
 from linnaea.nn.batch import Batch
 from linnaea.nn.network import Encoded, Network, SequenceEncoder
@@ -30,13 +32,28 @@ def encoded(network: Network, batch: Batch) -> Encoded:
 
 def shapes(case: Case) -> None:
     """Shapes are as told, for any number and length of documents; logits are finite float32."""
+    _shapes(case)
+    if case.config.encoder.gives_states:
+        _shapes(_under_states(case))
+
+
+def _under_states(case: Case) -> Case:
+    """The same embedder and encoder under a head that reads token states and nothing else."""
+    encoder = case.config.encoder
+    given = encoder.model_dump(mode="json", exclude_unset=True)
+    kept = {key: value for key, value in given.items() if key not in encoder.vector_keys}
+    parts = {"embedder": case.config.embedder, "encoder": {"type": encoder.type, **kept}}
+    return replace(case, config=ModelConfig.read({**parts, "head": "label_attention"}))
+
+
+def _shapes(case: Case) -> None:
     for lengths in BATCHES:
         network, batch = case.network(), case.batch(lengths)
         told = f"for documents of {list(lengths)} tokens"
         found, encoder = encoded(network, batch), network.encoder
         pooled, shape = list(found.pooled_BD.shape), [len(lengths), encoder.output_dim]
         must(pooled == shape, f"{told} pooled_BD is {pooled}, not [B, output_dim] = {shape}")
-        if case.config.encoder.gives_states:
+        if case.config.head.needs_states:
             _states(found, encoder.state_dim, len(lengths), told)
         logits_BC = logits(network, batch)
         shape = [len(lengths), len(taxonomy())]
@@ -121,12 +138,25 @@ def empty_documents_give_finite_gradients(case: Case) -> None:
 
 def gradients_reach_every_parameter(case: Case) -> None:
     """Every parameter learns, with dense and with row-wise gradients of the tables."""
+    _reached(case, "it would never learn")
+
+
+def _reached(case: Case, problem: str) -> None:
     for sparse in (False, True):
         network = case.network(sparse=sparse)
         network(case.batch([12] * 8)).logits_BC.square().sum().backward()
         for name, parameter in learning(network):
             reached = parameter.grad is not None and parameter.grad.to_dense().abs().sum() > 0
-            must(reached, f"no gradient reaches {name!r}: it would never learn")
+            must(reached, f"no gradient reaches {name!r}: {problem}")
+
+
+def gradients_reach_every_parameter_through_states(case: Case) -> None:
+    """So they do where the head reads token states alone, if the encoder gives them."""
+    if case.config.encoder.gives_states:
+        problem = (
+            "under a head that reads token states alone; an encoder that takes 'vector' can leave it out"
+        )
+        _reached(_under_states(case), problem)
 
 
 def sparse_gradients_equal_dense_ones(case: Case) -> None:
@@ -243,6 +273,7 @@ RULES: dict[str, Callable[[Case], None]] = {
         an_empty_document_is_the_zero_vector,
         empty_documents_give_finite_gradients,
         gradients_reach_every_parameter,
+        gradients_reach_every_parameter_through_states,
         sparse_gradients_equal_dense_ones,
         saved_weights_give_the_same_bits,
         the_same_seed_gives_the_same_weights,

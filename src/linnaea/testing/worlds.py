@@ -47,8 +47,9 @@ def model_with(part: str, choice: dict[str, Any], encoder: str = "textcnn") -> M
         parts["embedder"]["type"] = chosen.embedder
     if part == "head":
         head: Any = heads.config(choice["type"])
-        # Pooling without parameters: they would not learn where the head reads states alone.
-        parts["encoder"] = {"type": "textrnn", "pooling": "mean"} if head.needs_states else encoder
+        # Pooling without parameters, or none: they would not learn where the head reads states alone.
+        pooling = {"pooling": "mean"} if head.needs_vector else {}
+        parts["encoder"] = {"type": "textrnn", **pooling} if head.needs_states else encoder
     return ModelConfig.read({**parts, part: choice})
 
 

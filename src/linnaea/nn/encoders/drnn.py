@@ -27,15 +27,22 @@ from linnaea.config.encoders_recurrent import DRNNConfig
 from linnaea.config.registry import encoders
 from linnaea.nn.layers.convolution import LargestResponses
 from linnaea.nn.layers.normalization import MaskedBatchNorm
+from linnaea.nn.layers.pooling import masked_mean
 from linnaea.nn.layers.windowed import WindowedRecurrence
 from linnaea.nn.network import Encoded, SequenceEncoder
 
 
 @encoders.register("drnn")
 class DRNN(SequenceEncoder):
-    """``output_dim`` = output or hidden; ``state_dim`` = hidden · directions."""
+    """``output_dim`` = output or hidden; ``state_dim`` = hidden · directions.
 
-    def __init__(self, config: DRNNConfig, *, input_dim: int) -> None:
+    Args:
+        config: the settings.
+        input_dim: E.
+        vector: whether the document vector is read; otherwise it is the mean of the states.
+    """
+
+    def __init__(self, config: DRNNConfig, *, input_dim: int, vector: bool = True) -> None:
         super().__init__()
         self.recurrence = WindowedRecurrence(
             config.cell, input_dim, config.hidden, window=config.window,
@@ -43,11 +50,13 @@ class DRNN(SequenceEncoder):
         )  # fmt: skip
         self.state_dim = self.recurrence.output_dim
         self.normalization = MaskedBatchNorm(self.state_dim)
-        self.output_dim = config.output or config.hidden
-        self.perceptron = nn.Linear(self.state_dim, self.output_dim)
+        self.output_dim = (config.output or config.hidden) if vector else self.state_dim
+        self.perceptron = nn.Linear(self.state_dim, self.output_dim) if vector else None
 
     def encode(self, vectors_BTE: Tensor, mask_BT: Tensor) -> Encoded:
         states_BTS = self.normalization(self.recurrence(vectors_BTE, mask_BT), mask_BT)
+        if self.perceptron is None:
+            return Encoded(masked_mean(states_BTS, mask_BT), states_BTS, mask_BT)
         # A kernel of width 1 is a matrix; only the largest response of each row has a gradient.
         kernel = self.perceptron.weight[..., None]
         largest = LargestResponses.apply(states_BTS, kernel, mask_BT, 1, None)  # type: ignore[no-untyped-call]

@@ -32,17 +32,24 @@ from linnaea.nn.network import Embedded, Encoded, SequenceEncoder
 
 @encoders.register("gru_attention")
 class GRUAttention(SequenceEncoder):
-    """``output_dim`` = 3 · ``state_dim``, ``state_dim`` = 2 · hidden; an empty document is 0."""
+    """``output_dim`` = 3 · ``state_dim``, ``state_dim`` = 2 · hidden; an empty document is 0.
+
+    Args:
+        config: the settings.
+        input_dim: E.
+        vector: whether the document vector is read; otherwise it is the mean of the states.
+    """
 
     state_dim: int
 
-    def __init__(self, config: GRUAttentionConfig, *, input_dim: int) -> None:
+    def __init__(self, config: GRUAttentionConfig, *, input_dim: int, vector: bool = True) -> None:
         super().__init__()
         self.recurrent = Recurrent("gru", input_dim, config.hidden)
         self.state_dim = self.recurrent.output_dim
-        self.output_dim = 3 * self.state_dim
+        self.output_dim = 3 * self.state_dim if vector else self.state_dim
         self.dropout = Dropout(config.dropout)
-        self.attention = AdditiveAttention(self.state_dim, config.attention or self.state_dim)
+        compared = config.attention or self.state_dim
+        self.attention = AdditiveAttention(self.state_dim, compared) if vector else None
 
     def forward(self, embedded: Embedded) -> Encoded:
         return self.encode(embedded.vectors_BTE, embedded.mask_BT, self.recurrent.repeats(embedded))
@@ -50,6 +57,8 @@ class GRUAttention(SequenceEncoder):
     def encode(self, vectors_BTE: Tensor, mask_BT: Tensor, repeats: Repeats | None = None) -> Encoded:
         """As any sequence encoder; ``repeats`` are those of the vectors."""
         states_BTS = self.dropout(self.recurrent(vectors_BTE, mask_BT, repeats))
+        if self.attention is None:
+            return Encoded(masked_mean(states_BTS, mask_BT), states_BTS, mask_BT)
         read = (
             self.attention(states_BTS, mask_BT),
             masked_max(states_BTS, mask_BT),

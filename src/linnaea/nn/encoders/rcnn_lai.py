@@ -25,22 +25,29 @@ from linnaea.config.encoders_recurrent import RCNNLaiConfig
 from linnaea.config.registry import encoders
 from linnaea.nn.layers.activations import ACTIVATIONS
 from linnaea.nn.layers.convolution import LargestResponses
+from linnaea.nn.layers.pooling import masked_mean
 from linnaea.nn.layers.recurrent import Recurrent
 from linnaea.nn.network import Encoded, SequenceEncoder
 
 
 @encoders.register("rcnn_lai")
 class RCNNLai(SequenceEncoder):
-    """``output_dim`` = output; ``state_dim`` = E + 2 · hidden."""
+    """``output_dim`` = output; ``state_dim`` = E + 2 · hidden.
 
-    def __init__(self, config: RCNNLaiConfig, *, input_dim: int) -> None:
+    Args:
+        config: the settings.
+        input_dim: E.
+        vector: whether the document vector is read; otherwise it is the mean of the states.
+    """
+
+    def __init__(self, config: RCNNLaiConfig, *, input_dim: int, vector: bool = True) -> None:
         super().__init__()
-        self.hidden, self.output_dim = config.hidden, config.output
-        self.state_dim = input_dim + 2 * config.hidden
+        self.hidden, self.state_dim = config.hidden, input_dim + 2 * config.hidden
+        self.output_dim = config.output if vector else self.state_dim
         self.activation = ACTIVATIONS[config.activation]
         self.context = Recurrent("rnn", input_dim, config.hidden, nonlinearity=config.activation)
         self.edges = nn.Parameter(torch.empty(2, input_dim).uniform_(-1, 1) / input_dim**0.5)
-        self.perceptron = nn.Linear(self.state_dim, self.output_dim)
+        self.perceptron = nn.Linear(self.state_dim, self.output_dim) if vector else None
 
     def encode(self, vectors_BTE: Tensor, mask_BT: Tensor) -> Encoded:
         lengths_B1, H = mask_BT.sum(1, keepdim=True), self.hidden
@@ -49,6 +56,8 @@ class RCNNLai(SequenceEncoder):
         # One position holds the edge, then the first token: the state there is the context of the next position.
         parts = [context_BUS[:, :-2, :H], vectors_BTE.to(context_BUS.dtype), context_BUS[:, 2:, H:]]
         states_BTX = torch.cat(parts, 2)
+        if self.perceptron is None:
+            return Encoded(masked_mean(states_BTX, mask_BT), states_BTX, mask_BT)
         # A kernel of width 1 is a matrix; f rises, so the largest of f is f of the largest.
         kernel = self.perceptron.weight[..., None]
         largest = LargestResponses.apply(states_BTX, kernel, mask_BT, 1, None)  # type: ignore[no-untyped-call]

@@ -43,15 +43,18 @@ def ring(tokens_BTE: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 class Cycle(nn.Module):
-    """The tokens are renewed, then the relay."""
+    """The tokens are renewed, then the relay, unless nobody reads it afterwards."""
 
-    def __init__(self, config: StarTransformerConfig, width: int) -> None:
+    def __init__(self, config: StarTransformerConfig, width: int, relays: bool) -> None:
         super().__init__()
         self.heads = config.heads
         inner = config.heads * config.key_dimension
         self.project = nn.Linear(width, 3 * inner, bias=False)
         self.merge = nn.Linear(inner, width, bias=False)
         self.dropout, self.norm = Dropout(config.dropout), nn.LayerNorm(width)
+        self.relays = relays
+        if not relays:
+            return
         self.relay_project = nn.Linear(width, 3 * inner, bias=False)
         self.relay_merge = nn.Linear(inner, width, bias=False)
         self.relay_dropout, self.relay_norm = Dropout(config.dropout), nn.LayerNorm(width)
@@ -62,6 +65,8 @@ class Cycle(nn.Module):
         """The new tokens and the new relay; ``first_BTE`` are the tokens before the first cycle."""
         found_BTE = self.merge(self._neighbours(tokens_BTE, first_BTE, relay_BE, mask_BT))
         tokens_BTE = self.norm(functional.relu(self.dropout(found_BTE)))
+        if not self.relays:
+            return tokens_BTE, relay_BE
         found_BE = self.relay_merge(self._relayed(relay_BE, tokens_BTE, mask_BT))
         return tokens_BTE, self.relay_norm(functional.relu(self.relay_dropout(found_BE)))
 
@@ -96,16 +101,27 @@ class Cycle(nn.Module):
 
 @encoders.register("star_transformer")
 class StarTransformer(SequenceEncoder):
-    """``output_dim`` = ``state_dim`` = E."""
+    """``output_dim`` = ``state_dim`` = E.
 
-    def __init__(self, config: StarTransformerConfig, *, input_dim: int) -> None:
+    Args:
+        config: the settings.
+        input_dim: E.
+        vector: whether the document vector is read; otherwise it is the mean of the states, and the relay is not
+            renewed after the last cycle.
+    """
+
+    def __init__(self, config: StarTransformerConfig, *, input_dim: int, vector: bool = True) -> None:
         super().__init__()
         self.output_dim = self.state_dim = input_dim
-        self.cycles = nn.ModuleList(Cycle(config, input_dim) for _ in range(config.layers))
+        self.vector = vector
+        relayed = [True] * (config.layers - 1) + [vector]
+        self.cycles = nn.ModuleList(Cycle(config, input_dim, relays) for relays in relayed)
 
     def encode(self, vectors_BTE: Tensor, mask_BT: Tensor) -> Encoded:
         tokens_BTE, relay_BE = vectors_BTE, masked_mean(vectors_BTE, mask_BT)
         for cycle in self.cycles:
             tokens_BTE, relay_BE = cycle(tokens_BTE, vectors_BTE, relay_BE, mask_BT)
+        if not self.vector:
+            return Encoded(masked_mean(tokens_BTE, mask_BT), tokens_BTE, mask_BT)
         pooled_BE = masked_max(tokens_BTE, mask_BT) + relay_BE * mask_BT.any(1, keepdim=True)
         return Encoded(pooled_BE, tokens_BTE, mask_BT)

@@ -31,16 +31,22 @@ from linnaea.nn.network import Embedded, Encoded, SequenceEncoder
 
 @encoders.register("textrnn")
 class TextRNN(SequenceEncoder):
-    """``output_dim`` = ``state_dim`` = directions · hidden; an empty document is 0."""
+    """``output_dim`` = ``state_dim`` = directions · hidden; an empty document is 0.
+
+    Args:
+        config: the settings.
+        input_dim: E.
+        vector: whether the document vector is read; otherwise it is the mean of the states.
+    """
 
     state_dim: int
 
-    def __init__(self, config: TextRNNConfig, *, input_dim: int) -> None:
+    def __init__(self, config: TextRNNConfig, *, input_dim: int, vector: bool = True) -> None:
         super().__init__()
         self.recurrent = Recurrent.of(config, input_dim)
-        self.pooling, self.bidirectional = config.pooling, config.bidirectional
+        self.pooling, self.bidirectional = config.pooling if vector else "mean", config.bidirectional
         self.output_dim = self.state_dim = self.recurrent.output_dim
-        attends = config.pooling == "attention"
+        attends = self.pooling == "attention"
         self.attention = AdditiveAttention(self.state_dim, config.attention) if attends else None
 
     def forward(self, embedded: Embedded) -> Encoded:

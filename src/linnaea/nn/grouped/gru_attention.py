@@ -90,6 +90,7 @@ def numbers(network: Network, positions: int) -> int:
     encoder = network.encoder
     assert isinstance(encoder, GRUAttention)
     S = encoder.state_dim
+    assert encoder.attention is not None  # the head is linear: it reads the document vector
     A = encoder.attention.project.out_features
     # Gates, states of the steps, of the positions, after dropout, for the maximum; what they are compared by; and the
     # gradients of the largest of these.

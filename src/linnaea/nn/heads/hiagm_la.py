@@ -5,17 +5,17 @@ Paper: Zhou et al. 2020, "Hierarchy-Aware Global Model for Hierarchical Text Cla
 Formula: u = V structure(e), e a learned vector a category, structure a gated graph convolution or a tree-LSTM up and down;
 α_c = softmax_t(u_c · h_t) over the real tokens, v_c = Σ_t α_ct h_t; z_c = w_c · v_c + b_c, under `"output": "full"`
 z = W [v_1 ; ... ; v_C] + b.
-Differences: attention is over token states of any encoder, where the paper has the outputs of its three convolutions; V
-takes queries to the size of the states. rows is the default, since full has C · C · D weights. Priors of edges stay as
-counted, every gate's bias begins at 0; dropout is on the states alone, since what passes along the taxonomy is the same for
-all documents; down a DAG the tree-LSTM takes the mean over parents.
+Differences: attention is over token states of any encoder, where the paper has the outputs of its three convolutions
+(textrcnn gives those); V takes queries to the size of the states. rows is the default, since full has C · C · D weights.
+Priors of edges stay as counted, every gate's bias begins at 0; dropout is on the states alone, since what passes along the
+taxonomy is the same for all documents; down a DAG the tree-LSTM takes the mean over parents.
 Shapes: states [B, S, D] -> logits [B, C].
 Cost: O(S · D · C) a document, and O(C · dimension · (dimension + D) + edges · dimension) once a batch; full: + C² · D a
 document. Under rows memory in training is that of label_attention.
 When to use: as label_attention, where many categories are too rare to learn alone where to look.
 
-An encoder's own pooling is not read; where it can be chosen, choose the one without parameters
-(`"pooling": "mean"` of textrnn).
+The document vector is not read: under this head an encoder has no parameters for it, and its keys that act on nothing else
+are refused.
 
 Shape letters: B documents, S token states, D state, C categories, F features of a category.
 """
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from linnaea.config.heads import HiAGMLabelAttentionConfig
 from linnaea.config.registry import heads
 from linnaea.nn.heads.parts import attended_logits, attended_vectors, first_bias, in_pieces, states_of
-from linnaea.nn.heads.structure import CategoryOutput, Structure, check_weights, moved
+from linnaea.nn.heads.structure import CategoryOutput, Structure, check_edges, check_weights, moved
 from linnaea.nn.layers.dropout import Dropout
 from linnaea.nn.network import Encoded, Head, HeadOutput, Sizes
 from linnaea.taxonomy.change import Change
@@ -46,6 +46,9 @@ class HiAGMLabelAttention(Head):
         state_dim: D.
         sizes: the taxonomy, and the support (for priors of edges and biases).
         scores: how logits become scores.
+
+    Raises:
+        ConfigError: the taxonomy has no edges, or the weights are too many.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class HiAGMLabelAttention(Head):
     ) -> None:  # fmt: skip
         super().__init__()
         categories = len(sizes.taxonomy)
+        check_edges(config, sizes.taxonomy)
         check_weights(config, categories, config.dimension, state_dim)
         self.dropout = Dropout(config.dropout)
         self.embedding = nn.Parameter(torch.randn(categories, config.dimension))

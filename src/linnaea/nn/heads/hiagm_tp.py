@@ -26,7 +26,7 @@ from torch.nn import functional
 from linnaea.config.heads import HiAGMTextPropagationConfig
 from linnaea.config.registry import heads
 from linnaea.nn.heads.parts import first_bias, uniform
-from linnaea.nn.heads.structure import CategoryOutput, Structure, check_weights, moved
+from linnaea.nn.heads.structure import CategoryOutput, Structure, check_edges, check_weights, moved
 from linnaea.nn.layers.dropout import Dropout
 from linnaea.nn.network import Encoded, Head, HeadOutput, Sizes
 from linnaea.taxonomy.change import Change
@@ -42,6 +42,9 @@ class HiAGMTextPropagation(Head):
         sizes: the taxonomy, and the support (for priors of edges and biases).
         scores: how logits become scores.
         state_dim: width of token states, which this head leaves unread.
+
+    Raises:
+        ConfigError: the taxonomy has no edges, or the weights are too many.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class HiAGMTextPropagation(Head):
         super().__init__()
         categories = len(sizes.taxonomy)
         width = config.dimension * (2 if config.structure == "tree_lstm" else 1)
+        check_edges(config, sizes.taxonomy)
         check_weights(config, categories, config.dimension * input_dim, width)
         self.dropout = Dropout(config.dropout)
         self.weight = uniform(categories, config.dimension, input_dim, fan=input_dim)

@@ -14,8 +14,8 @@ on the way back.
 When to use: where a few words of a long text decide on each category, and there are enough documents to learn which. The
 shared form spares rare categories from learning a row of their own.
 
-An encoder's own pooling is not read; where it can be chosen, choose the one without parameters
-(`"pooling": "mean"` of textrnn).
+The document vector is not read: under this head an encoder has no parameters for it, and its keys that act on nothing else
+are refused.
 
 Shape letters: B documents, S token states, D state, C categories, P categories of a piece.
 """

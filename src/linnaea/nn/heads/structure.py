@@ -227,6 +227,18 @@ class Structure(nn.Sequential):
         self.output_dim = features if config.structure == "gcn" else 2 * features
 
 
+def check_edges(config: HiAGMConfig, taxonomy: Taxonomy) -> None:
+    """Refuse a structure along which nothing passes.
+
+    Raises:
+        ConfigError: the taxonomy has no edges.
+    """
+    if taxonomy.depth == 1:
+        problem = f"{config.type!r} passes along the taxonomy, and the {len(taxonomy)} categories are all on one level"
+        hint = 'use "label_attention" or "linear"' if config.needs_states else 'use "linear"'
+        raise ConfigError(problem, where="model.head", hint=hint)
+
+
 def check_weights(config: HiAGMConfig, categories: int, each: int, width: int) -> None:
     """Refuse a head that no machine here could train.
 
