@@ -14,19 +14,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from benchmarks import speed
 from benchmarks.common import Row, apart, arguments, peak_mb, report
-from benchmarks.sweep import WORDS, a_batch, taxonomy, timed
+from benchmarks.sweep import stepped
 from linnaea.config.heads import ModelConfig
-from linnaea.config.objective import ObjectiveConfig
-from linnaea.config.training import AdamConfig
-from linnaea.nn.build import build_network
-from linnaea.nn.network import Sizes
-from linnaea.nn.objectives.objective import Objective
-from linnaea.training.optimizers import build_optimizers
 
 ENCODER = {"type": "textrnn"}
 POOLED = {**ENCODER, "pooling": "mean"}
@@ -54,26 +45,7 @@ def model(head: str) -> dict[str, Any]:
 
 def point(head: str, size: int, length: int, categories: int, threads: int) -> Row:
     """One head at one number of categories: training steps, scoring, memory."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    graph, support_C = taxonomy(categories), np.ones(categories, dtype=np.int64)
-    sizes = Sizes({"token": WORDS}, graph, support_C, categories)
-    network = build_network(ModelConfig.read(model(head)), ["token"], sizes, sparse=True)
-    objective = Objective(ObjectiveConfig(), graph, support_C, categories)
-    optimizers = build_optimizers(network, AdamConfig())
-    batch = a_batch(size, length, categories, bags=False)
-
-    def step() -> None:
-        network.train()
-        objective(network(batch), batch, network).backward()
-        optimizers.step(1.0)
-
-    @torch.inference_mode()
-    def score() -> None:
-        network.eval()
-        network(batch)
-
-    train, forward = timed(step), timed(score)
+    train, forward = stepped(ModelConfig.read(model(head)), size, length, categories, threads)
     facts = {"categories": categories, "score docs/s": size / forward}
     return Row(head, size, train, peak_mb(), facts)
 

@@ -78,11 +78,12 @@ def timed(job: Callable[[], object]) -> float:
     return best
 
 
-def point(name: str, size: int, length: int, categories: int, threads: int) -> Row:
-    """One encoder at one place: training steps, scoring, memory."""
+def stepped(
+    config: ModelConfig, size: int, length: int, categories: int, threads: int
+) -> tuple[float, float]:
+    """Seconds of a training step and of scoring, of a fresh network on one made-up batch."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    config = ModelConfig.read(SYSTEMS[name]["model"])
     graph, support_C = taxonomy(categories), np.ones(categories, dtype=np.int64)
     features = {"token": WORDS}
     network = build_network(config, ["token"], Sizes(features, graph, support_C, categories), sparse=True)
@@ -100,7 +101,13 @@ def point(name: str, size: int, length: int, categories: int, threads: int) -> R
         network.eval()
         network(batch)
 
-    train, forward = timed(step), timed(score)
+    return timed(step), timed(score)
+
+
+def point(name: str, size: int, length: int, categories: int, threads: int) -> Row:
+    """One encoder at one place: training steps, scoring, memory."""
+    config = ModelConfig.read(SYSTEMS[name]["model"])
+    train, forward = stepped(config, size, length, categories, threads)
     facts = {"batch": size, "length": length, "categories": categories, "score docs/s": size / forward}
     return Row(name, size, train, peak_mb(), facts)
 
@@ -111,7 +118,7 @@ def draw(rows: list[Row], over: str, place: Path) -> None:
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "linnaea"
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
     panels: list[tuple[str, Callable[[Row], float]]] = [
@@ -130,6 +137,10 @@ def draw(rows: list[Row], over: str, place: Path) -> None:
         ticks = sorted({row.facts[over] for row in rows})
         axis.set_xticks(ticks, [f"{int(tick):,}" for tick in ticks])
         axis.minorticks_off()
+        low, high = axis.get_ylim()
+        if high / low < 100:  # powers of ten alone would leave one label
+            axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
         axis.grid(alpha=0.3)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize="small")
     place.parent.mkdir(parents=True, exist_ok=True)
