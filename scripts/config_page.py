@@ -112,7 +112,8 @@ def _kind(schema: dict[str, Any]) -> str:
             else f"list of {_kind(items[0])}"
         )
     if kind == "object":
-        return f"object of {_kind(schema['additionalProperties'])}"
+        inner = schema.get("additionalProperties")
+        return f"object of {_kind(inner)}" if isinstance(inner, dict) else "object"
     names = {
         "boolean": "`true`, `false`",
         "null": "`null`",

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import large
+from linnaea.commands import fitting
 from linnaea.commands.evaluate import evaluate
 from linnaea.commands.predict import predict
 from linnaea.commands.train import train
@@ -32,12 +33,15 @@ from linnaea.decision.cuts import Evidence
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.thresholds import fit_decider
 from linnaea.errors import ConfigError
+from linnaea.files import RunFolder
 from linnaea.metrics.calibration import reliability
 from linnaea.metrics.evaluate import Gathered, training_metrics
 from linnaea.metrics.ranking import average_precision, ranking
 from linnaea.model import model as model_module
 from linnaea.nn.heads.structure import MOST_WEIGHTS
 from linnaea.ragged import Ragged
+from linnaea.report import shell
+from linnaea.report.page import write_report
 from linnaea.strategies import network
 from linnaea.strategies.base import ScoreSheet
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -78,7 +82,7 @@ def config(corpus: Path, run: Path, **parts: Any) -> Config:
             "data": {name: str(corpus / f"{name}.jsonl") for name in ("train", "dev", "test")},
             "model": {"embedder": {"type": "lookup", "dimension": 8}, "encoder": "fasttext"},
             "training": {"epochs": 1, "early_stopping": None, "batch_size": 32},
-            "evaluation": {"keep": KEEP},
+            "evaluation": {"keep": KEEP, "baseline": None},  # which lays its weights out densely
             "run": {"dir": str(run), "device": "cpu", "threads": 1},
             **parts,
         }
@@ -88,7 +92,8 @@ def config(corpus: Path, run: Path, **parts: Any) -> Config:
 def test_nothing_is_dense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place, name, value in (
         (network, "LOGITS", AT_ONCE), (model_module, "SCORES", AT_ONCE), (decider, "MEGABYTES", 1),
-        (large, "TOKENS", TOKENS),
+        (large, "TOKENS", TOKENS), (shell, "_plotly", str),  # a script of 5 MB, in every page
+        (fitting, "write_report", lambda run: None),  # a job of its own below
     ):  # fmt: skip
         monkeypatch.setattr(place, name, value)
     corpus, few, run = tmp_path, tmp_path / "few", tmp_path / "run"
@@ -101,6 +106,7 @@ def test_nothing_is_dense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     jobs: dict[str, Callable[[], object]] = {
         "train": lambda: train(made, overwrite=True),
         "evaluate": lambda: evaluate(run, str(test)),
+        "report": lambda: write_report(RunFolder(run)),
         "predict": lambda: predict(run, str(test), output=tmp_path / "out.jsonl", top_k=5),
     }
     cells = CATEGORIES * DOCUMENTS  # fewer than CATEGORIES²

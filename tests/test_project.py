@@ -75,7 +75,8 @@ def test_readme_configs_hold() -> None:
 
 
 def test_constraints_pin_every_direct_dependency() -> None:
-    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), flags=re.M))
+    pins = re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), flags=re.M)
+    pinned = {name.lower(): version for name, version in pins}
     wanted = [*PROJECT["project"]["dependencies"]]
     for extra in PROJECT["project"]["optional-dependencies"].values():
         wanted += extra

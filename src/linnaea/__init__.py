@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from linnaea.commands.train import Result, train
+    from linnaea.commands.fitting import Result
+    from linnaea.commands.train import train
     from linnaea.config.config import Config
     from linnaea.corpus.document import Document
     from linnaea.errors import LinnaeaError
+    from linnaea.estimator.classifier import TextClassifier
     from linnaea.metrics.evaluate import Evaluation
     from linnaea.model.answer import Answer
     from linnaea.model.folder import load
@@ -37,8 +39,9 @@ _HOMES = {
     "Evaluation": "linnaea.metrics.evaluate",
     "LinnaeaError": "linnaea.errors",
     "Model": "linnaea.model.model",
-    "Result": "linnaea.commands.train",
+    "Result": "linnaea.commands.fitting",
     "Taxonomy": "linnaea.taxonomy.taxonomy",
+    "TextClassifier": "linnaea.estimator.classifier",
     "load": "linnaea.model.folder",
     "read_taxonomy": "linnaea.taxonomy.readers",
     "train": "linnaea.commands.train",
@@ -53,6 +56,7 @@ __all__ = [
     "Model",
     "Result",
     "Taxonomy",
+    "TextClassifier",
     "__version__",
     "evaluate",
     "load",

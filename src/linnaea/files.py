@@ -248,6 +248,10 @@ class RunFolder:
     model = property(lambda self: self.path / "model")
     metrics = property(lambda self: self.path / "metrics.json")
     predictions = property(lambda self: self.path / "predictions.jsonl")
+    outcome = property(lambda self: self.path / "outcome.safetensors")
+    quotes = property(lambda self: self.path / "quotes.jsonl")
+    report = property(lambda self: self.path / "report.html")
+    baseline = property(lambda self: RunFolder(self.path / "baseline"))
     quarantine = property(lambda self: self.path / "quarantine.jsonl")
 
     @classmethod

@@ -38,3 +38,14 @@ class Silent:
 
     def listener(self) -> Any:
         return None
+
+
+class Muted(Silent):
+    """Passes on how far a job is, and nothing else: what is said of the same documents was said before."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
+        self._reporter.progress(what, done, total, detail)

@@ -158,7 +158,7 @@ def test_weights_from_another_run_are_kept(
     weights = {row["id"]: row["weight"] for row in rows}
     taken = ["--set", "objective.class_weights=from first"]
     with monkeypatch.context() as broken:
-        broken.setattr("linnaea.commands.train.save", _stop)
+        broken.setattr("linnaea.commands.fitting.save", _stop)
         assert linnaea("train", "textcnn.json", *taken).code == 130
     shutil.rmtree(place / "first")
     other = linnaea("train", "textcnn.json", "--resume", "--set", "objective.class_weights=from other")

@@ -37,7 +37,8 @@ def test_train_evaluate_predict(name: str, corpus: Path, linnaea: Call) -> None:
 
     evaluated = linnaea("evaluate", "run", "test.jsonl", "--json")
     assert evaluated.code == 0, evaluated.err
-    assert evaluated.json() == {key: value for key, value in metrics.items() if key != "split"}
+    of_the_run = ("split", "baseline")
+    assert evaluated.json() == {key: value for key, value in metrics.items() if key not in of_the_run}
 
     (corpus / "lines.txt").write_text(
         "meow purr kitten meow\n\nbark fetch puppy wag leash\n", encoding="utf-8"

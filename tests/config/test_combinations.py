@@ -78,7 +78,10 @@ TUNED = {"type": "per_category"}
             "run.devices: does nothing under the strategy 'linear'",
         ),
         ({"training": LINEAR, "run": {"devices": [0]}}, "run.devices: does nothing under"),
-        ({"training": LINEAR, "run": {"listeners": ["tensorboard"]}}, "run.listeners: does nothing under"),
+        (
+            {"run": {"listeners": ["wandb"]}},
+            "run.listeners[0]: must be one of tensorboard, mlflow, not 'wandb'",
+        ),
         ({"training": LINEAR, "run": {"deterministic": True}}, "run.deterministic: does nothing under"),
         (
             {"training": LINEAR, "run": {"device": "cuda"}},

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss, precision_recall_fscore_support
 
 from linnaea.metrics import counts as module
-from linnaea.metrics.counts import Counts, Rates, hierarchical, level_rows, ratio, row_blocks
+from linnaea.metrics.counts import Counts, Rates, closed_counts, hierarchical, level_rows, ratio, row_blocks
 from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
 from tests.references import metrics as reference
@@ -114,6 +114,16 @@ def test_hierarchical_gives_credit_for_ancestors() -> None:
     chosen, gold = Ragged.from_rows([[2], [1]]), Ragged.from_rows([[3], [1]])
     # Closed: {0, 2} against {0, 3}, {1} against {1}.
     assert hierarchical(chosen, gold, taxonomy) == Rates(2 / 3, 2 / 3, 2 / 3)
+
+
+def test_hierarchical_in_a_dag_counts_all_ancestors() -> None:
+    # 2 lies below 0 and 1, 3 below 1, 4 below 2 and 3.
+    taxonomy = tree((), (), (0, 1), (1,), (2, 3))
+    chosen, gold = Ragged.from_rows([[4], [2], [0]]), Ragged.from_rows([[2], [3], [4]])
+    # Closed: {0..4} against {0, 1, 2}; {0, 1, 2} against {1, 3}; {0} against {0..4}. Hits 3 + 1 + 1.
+    found = hierarchical(chosen, gold, taxonomy)
+    assert (found.precision, found.recall, found.f1) == pytest.approx((5 / 9, 5 / 10, 10 / 19))
+    assert closed_counts(chosen, gold, taxonomy).tolist() == [[3, 1, 1], [5, 3, 1], [3, 2, 5]]
 
 
 @given(st.data())

@@ -35,7 +35,7 @@ def test_shape_of_metrics_json() -> None:
     value = evaluate(scores, decisions, gold).to_json()
     assert list(value) == [
         "documents", "micro", "macro", "samples", "subset_accuracy", "hamming_loss", "hierarchical", "levels",
-        "ranking", "average_precision", "coherence", "categories",
+        "ranking", "average_precision", "coherence", "calibration", "distance", "siblings", "intervals", "categories",
     ]  # fmt: skip
     assert list(value["micro"]) == list(value["hierarchical"]) == ["precision", "recall", "f1"]
     assert list(value["macro"]) == ["precision", "recall", "f1", "f1_of_averages", "present_f1"]
@@ -48,7 +48,18 @@ def test_shape_of_metrics_json() -> None:
         list(row) == ["id", "support", "precision", "recall", "f1", "threshold"]
         for row in value["categories"]
     )
+    assert list(value["calibration"]) == ["ece", "classwise_ece", "brier", "levels", "bins"]
+    assert list(value["calibration"]["bins"][0]) == ["from", "to", "pairs", "mean_score", "share"]
+    assert list(value["distance"]) == ["error", "decided", "missed"]
+    assert list(value["siblings"]) == ["pairs", "between_siblings", "confusions"]
     assert json.loads(json.dumps(value, allow_nan=False)) == value
+    short = evaluate(scores, decisions, gold).to_json(intervals=False)
+    assert short == {key: part for key, part in value.items() if key != "intervals"}
+    support_C = np.array([200, 50, 30, 0, 3, 1])
+    rows = evaluate(scores, decisions, gold, support_C=support_C).to_json(intervals=False)["groups"]
+    assert [row["group"] for row in rows] == ["head", "middle", "tail", "unseen"]
+    keys = ["group", "categories", "support_from", "support_to", "micro_f1", "macro_f1"]
+    assert all(list(row) == keys for row in rows)
 
 
 def test_numbers_come_from_the_right_sets() -> None:

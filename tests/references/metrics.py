@@ -110,3 +110,31 @@ def average_precision(scores: Sequence[float], gold: Sequence[bool]) -> float:
         area += (sum(chosen) - before) / total * sum(chosen) / len(chosen)
         before = sum(chosen)
     return area
+
+
+def climbs(column: int, parents: Parents) -> dict[int, int]:
+    """The fewest edges from a category up to itself, to each ancestor, and to the root (-1)."""
+    found, front, edges = {column: 0}, {column}, 0
+    while front:
+        edges += 1
+        front = {p for c in front if c >= 0 for p in (parents[c] or [-1])} - set(found)
+        found |= dict.fromkeys(front, edges)
+    return found
+
+
+def edges_between(a: int, b: int, parents: Parents) -> int:
+    one, other = climbs(a, parents) if a >= 0 else {-1: 0}, climbs(b, parents) if b >= 0 else {-1: 0}
+    return min(one[c] + other[c] for c in set(one) & set(other))
+
+
+def distance(chosen: set[int], gold: set[int], parents: Parents) -> tuple[list[int], list[int]]:
+    """The ways from what is decided, and from what is right, to the nearest of the other."""
+
+    def specific(row: set[int]) -> set[int]:
+        return {c for c in row if not any(c != d and c in ancestors(d, parents) for d in row)}
+
+    decided, right = specific(chosen), specific(gold)
+    return (
+        [min(edges_between(p, g, parents) for g in right or {-1}) for p in sorted(decided)],
+        [min(edges_between(p, g, parents) for p in decided or {-1}) for g in sorted(right)],
+    )

@@ -17,7 +17,7 @@ from linnaea.strategies import base
 from linnaea.strategies.base import ScoreSheet
 from linnaea.strategies.build import load_scorer
 from linnaea.strategies.crossfit import fold_numbers, join
-from linnaea.strategies.tensors import read_tensors, write_tensors
+from linnaea.tensors import read_tensors, write_tensors
 
 from .toys import corpus, linear_config, taxonomy
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from linnaea.config.outcome import RunConfig
-from linnaea.errors import MissingExtraError, RunError
+from linnaea.errors import RunError
 from linnaea.files import RunFolder
 from linnaea.training.history import (
     EpochRecord,
     EpochTime,
     History,
     JsonlHistory,
-    Progress,
     Start,
-    TensorBoard,
     build_listeners,
 )
 
@@ -82,41 +78,7 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         listener.on_epoch(record(1))
 
 
-def test_tensorboard_draws_the_curves(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    listener = TensorBoard(tmp_path)
-    listener.on_start(start())
-    listener.on_step(Progress(1, 3, 4, 30, 0.7, 0.01, 50.0, None, 9.0))
-    listener.on_epoch(record(1))
-    listener.on_end(History())
-    curves = EventAccumulator(str(tmp_path))
-    curves.Reload()
-    assert [(e.step, e.value) for e in curves.Scalars("train/running_loss")] == [(4, pytest.approx(0.7))]
-    assert [(e.step, e.value) for e in curves.Scalars("dev/micro_f1")] == [(10, 0.5)]
-    assert [(e.step, e.value) for e in curves.Scalars("train/loss")] == [(10, pytest.approx(1.1))]
-    assert "dev/loss" not in curves.Tags()["scalars"]
-
-
-def test_without_tensorboard_the_pip_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def missing(name: str, *arguments: Any, **more: Any) -> Any:
-        if name.startswith(("tensorboard", "torch.utils.tensorboard")):
-            raise ImportError(name)
-        return real(name, *arguments, **more)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    run = RunConfig(listeners=["tensorboard"])
-    with pytest.raises(MissingExtraError, match=r'pip install "linnaea\[tensorboard\]"'):
-        build_listeners(run, RunFolder(tmp_path))
-
-
-def test_listeners_of_a_run(tmp_path: Path) -> None:
+def test_a_run_without_listeners_has_its_history(tmp_path: Path) -> None:
     (only,) = build_listeners(RunConfig(), RunFolder(tmp_path))
     assert isinstance(only, JsonlHistory)
     assert only.path == tmp_path / "history.jsonl"
-    pytest.importorskip("tensorboard")
-    both = build_listeners(RunConfig(listeners=["tensorboard"]), RunFolder(tmp_path))
-    assert [type(listener) for listener in both] == [JsonlHistory, TensorBoard]

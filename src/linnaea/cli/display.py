@@ -198,16 +198,30 @@ class Display:
 
 
 def headline(metrics: dict[str, Any]) -> Table:
-    """The numbers that people quote, both macro-F1 definitions by name."""
+    """The numbers that people quote, both macro-F1 definitions by name, with their intervals."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in ("precision", "recall", "F1"):
         table.add_column(name, justify="right")
+    intervals = metrics.get("intervals", {})
+    if intervals:
+        table.add_column(f"{intervals['confidence']:.0%} interval of F1", justify="right")
+
+    def interval(part: str, key: str = "f1") -> list[str]:
+        return ["{:.4f} to {:.4f}".format(*intervals[part][key])] if intervals else []
+
     for key in ("micro", "macro", "hierarchical"):
         part = metrics[key]
-        table.add_row(key, f"{part['precision']:.4f}", f"{part['recall']:.4f}", f"{part['f1']:.4f}")
-    table.add_row("macro, F1 of averages", "", "", f"{metrics['macro']['f1_of_averages']:.4f}")
-    table.add_row("samples", "", "", f"{metrics['samples']['f1']:.4f}")
+        values = (f"{part[name]:.4f}" for name in ("precision", "recall", "f1"))
+        table.add_row(key, *values, *interval(key))
+    averages = f"{metrics['macro']['f1_of_averages']:.4f}"
+    table.add_row("macro, F1 of averages", "", "", averages, *interval("macro", "f1_of_averages"))
+    table.add_row("samples", "", "", f"{metrics['samples']['f1']:.4f}", *interval("samples"))
+    beside: dict[str, Any] = metrics.get("baseline", {})
+    for key in ("micro", "macro") if beside else ():
+        value, (low, high) = (beside["difference"][f"{key}_f1"][name] for name in ("value", "interval"))
+        here = [f"here {value:+.4f} ({low:+.4f} to {high:+.4f})"] if intervals else []
+        table.add_row(f"{beside['strategy']} baseline, {key}", "", "", f"{beside[key]['f1']:.4f}", *here)
     coherence = metrics["coherence"]
     table.add_row(
         "documents that contradict the taxonomy", "", "", f"{coherence['documents_with_violations']:,}"

@@ -17,10 +17,14 @@ import typer
 
 from linnaea import __version__
 from linnaea.cli import prepare
+from linnaea.cli.compare import compare
 from linnaea.cli.convert import convert
 from linnaea.cli.grow import grow
+from linnaea.cli.init import init
 from linnaea.cli.options import AsJson, Plugins
 from linnaea.cli.predict import evaluate, predict
+from linnaea.cli.report import report
+from linnaea.cli.tune import tune
 from linnaea.errors import LinnaeaError
 
 app = typer.Typer(
@@ -84,6 +88,8 @@ def train(
         if result.main_process:
             display.evaluation(result.metrics, as_json=as_json, title=result.title)
             display.note(f"model: {result.folder.model}")
+            if result.folder.report.exists():
+                display.note(f"report: {result.folder.report}")
 
 
 app.command()(evaluate)
@@ -169,7 +175,11 @@ def demo(
     folder: Annotated[
         Path, typer.Option("--dir", help="Run folder; a finished demo there is used again.")
     ] = Path("runs/demo"),
-    encoder: Annotated[str, typer.Option("--encoder", help="fasttext or textcnn.")] = "fasttext",
+    preset: Annotated[str, typer.Option("--preset", help="fast, balanced or best.")] = "balanced",
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", help="A network instead: fasttext or textcnn.", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -181,6 +191,7 @@ def demo(
         work(
             folder,
             query or [],
+            preset=preset,
             encoder=encoder,
             seed=seed,
             as_json=as_json,
@@ -190,6 +201,10 @@ def demo(
 
 
 app.command()(grow)
+app.command()(report)
+app.command()(compare)
+app.command()(init)
+app.command()(tune)
 app.command()(convert)
 app.add_typer(prepare.app, name="prepare")
 

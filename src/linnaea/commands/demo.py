@@ -6,16 +6,20 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from linnaea.commands.train import train
 from linnaea.config.config import Config
+from linnaea.config.presets import PRESETS, CorpusFacts, Preset, preset_config
+from linnaea.corpus.document import Document
 from linnaea.corpus.stdlib import builtin_corpus
 from linnaea.errors import UsageError
 from linnaea.files import read_json
 from linnaea.model.answer import Answer
 from linnaea.model.model import Model
 from linnaea.reporter import Reporter, Silent
+from linnaea.taxonomy.taxonomy import Taxonomy
+from linnaea.text.facts import Texts
 
 QUESTIONS = ("compress a file with gzip", "open a network socket")
 ENCODERS = ("fasttext", "textcnn")
@@ -25,67 +29,92 @@ def demo(
     folder: Path,
     questions: Sequence[str] = (),
     *,
-    encoder: str = "fasttext",
+    preset: str = "balanced",
+    encoder: str | None = None,
     seed: int = 1,
     as_json: bool = False,
     reporter: Reporter | None = None,
     show: Callable[[dict[str, Any], dict[str, Answer], Model, bool], None] | None = None,
 ) -> dict[str, Any]:
-    """Train a network and the linear model on the built-in corpus, show their scores per level, answer questions.
+    """Train on the built-in corpus, with the linear baseline beside it, show both, answer questions.
 
     Args:
+        encoder: of a network, which is trained in place of the preset.
         show: called with the metrics of both, the answers, the model, and whether nothing was asked: a terminal then
             goes on asking.
 
     A finished demo in ``folder`` is used again, so that more questions cost no training.
     """
     reporter = reporter or Silent()
-    if encoder not in ENCODERS:
-        raise UsageError(f"must be one of {', '.join(ENCODERS)}, not {encoder!r}", where="--encoder")
+    for option, name, known in (("--encoder", encoder, ENCODERS), ("--preset", preset, PRESETS)):
+        if name is not None and name not in known:
+            raise UsageError(f"must be one of {', '.join(known)}, not {name!r}", where=option)
     taxonomy, train_documents, dev, test = builtin_corpus(seed=0)
     reporter.note(
         f"the built-in corpus: {len(train_documents) + len(dev) + len(test):,} docstrings of this Python's standard library "
         f"in {len(taxonomy):,} categories"
     )
-    results = {}
-    for name in (encoder, "linear"):
-        config = Config.build(_config(name, folder / name, seed))
-        before = folder / name / "config.json"
-        same = before.exists() and read_json(before) == config.dump()
-        reporter.note(f"training: {name}")
-        results[name] = train(
-            config,
-            taxonomy=taxonomy,
-            train=train_documents,
-            dev=dev,
-            test=test,
-            resume=same,
-            overwrite=before.exists() and not same,
-            reporter=reporter,
-        )
-    model = results[encoder].model
+    name = preset if encoder is None else encoder
+    common = {"run": {"dir": str(folder / name), "seed": seed}}
+    if encoder is None:
+        value = {
+            **preset_config(_facts(taxonomy, train_documents, dev), cast(Preset, preset), "both").parts,
+            **common,
+        }
+    else:
+        value = {**_network(encoder), **common}
+    config = Config.build(value)
+    before = folder / name / "config.json"
+    same = before.exists() and read_json(before) == config.dump()
+    result = train(
+        config,
+        taxonomy=taxonomy,
+        train=train_documents,
+        dev=dev,
+        test=test,
+        resume=same,
+        overwrite=before.exists() and not same,
+        reporter=reporter,
+    )
+    metrics = {name: result.metrics}
+    if result.folder.baseline.metrics.exists():
+        metrics["linear"] = read_json(result.folder.baseline.metrics)
+    reporter.note(f"report: {result.folder.report}")
+    model = result.model
     asked = list(questions or QUESTIONS)
     answers = dict(zip(asked, model.predict(asked), strict=True))
     value = {
-        "metrics": {name: result.metrics for name, result in results.items()},
+        "metrics": metrics,
         "answers": {question: answer.to_json()["categories"] for question, answer in answers.items()},
     }
     if as_json:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
         return value
     if show is not None:
-        show({name: result.metrics for name, result in results.items()}, answers, model, not questions)
+        show(metrics, answers, model, not questions)
     return value
 
 
-def _config(name: str, folder: Path, seed: int) -> dict[str, Any]:
-    common = {"run": {"dir": str(folder), "seed": seed}}
-    if name == "linear":
-        return {**common, "training": {"strategy": {"type": "linear"}}, "decision": _DECISION}
+def _facts(taxonomy: Taxonomy, train: Sequence[Document], dev: Sequence[Document]) -> CorpusFacts:
+    """What a preset looks at; a module may be described in two chapters."""
+    texts = Texts(Silent())
+    for document in train:
+        texts.add(document)
+    return texts.facts(
+        documents=len(train) + len(dev),
+        categories=len(taxonomy),
+        levels=taxonomy.depth,
+        single=False,
+        inner=0,
+        dev=True,
+        test=True,
+    )
+
+
+def _network(name: str) -> dict[str, Any]:
     embedder: dict[str, Any] = {"type": "lookup", "dimension": 128}
     if name == "fasttext":
         return {
-            **common,
             "input": {
                 "features": ["token", "ngram", "char_ngram"],
                 "ngram": {"n": 2, "buckets": 100_000},
@@ -104,7 +133,6 @@ def _config(name: str, folder: Path, seed: int) -> dict[str, Any]:
             "decision": _DECISION,
         }
     return {
-        **common,
         "input": {"max_tokens": 128},
         "model": {
             "embedder": {**embedder, "dropout": 0.3},

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from linnaea.commands.fitting import Result, fit
 from linnaea.commands.former import RECORD, Former, Wish, grown_config, new_files, open_former
-from linnaea.commands.train import Result, fit
 from linnaea.config.config import Config, load_plugin
 from linnaea.config.percategory import PerCategoryStrategyConfig
 from linnaea.corpus.policy import ErrorPolicy
@@ -28,6 +28,7 @@ from linnaea.taxonomy.change import Change, read_renames
 from linnaea.taxonomy.readers import read_taxonomy
 from linnaea.text.grown import Generation, grown_corpus
 from linnaea.text.store import Corpus
+from linnaea.training.listeners import listened
 
 FORMAT = 1
 
@@ -97,7 +98,7 @@ def grow(
     out = Path(config.run.dir)
     _refuse(out, old.path)
     record = _record(old, wish, generations)
-    with RunFolder.open(out, resume=resume, overwrite=overwrite) as run:
+    with RunFolder.open(out, resume=resume, overwrite=overwrite) as run, listened(config.run, run):
         if resume and (finished := _resumed(run, config, record)) is not None:
             reporter.note(f"{run.path}: this run is finished")
             return Grown(None, finished)
@@ -114,6 +115,7 @@ def grow(
             config, corpus, run, resume=resume, reporter=reporter,
             strategy=growing(config, growth, old.categories),
             settle=lambda decider: _settled(decider, growth, config, reporter),
+            page=True,
         )  # fmt: skip
     return Grown(growth, result)
 

@@ -4,56 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from linnaea.commands.caution import check_held_out, tell_decider, tell_reliability
+from linnaea.commands.beside import baseline_of
 from linnaea.commands.convert import tell_conversion
+from linnaea.commands.fitting import Result, fit
 from linnaea.config.config import Config, in_file
 from linnaea.config.neuralclassifier import Conversion
 from linnaea.config.percategory import EXECUTORS, PerCategoryStrategyConfig
 from linnaea.config.registry import metrics as further
 from linnaea.corpus.policy import ErrorPolicy
-from linnaea.decision.decider import Decider
-from linnaea.decision.predictions import Decisions, Predictions
-from linnaea.decision.thresholds import fit_decider
-from linnaea.errors import ConfigError, LinnaeaError, UsageError, suggest
-from linnaea.files import RunFolder, atomic, read_json, write_json
-from linnaea.model.folder import load, save
-from linnaea.model.model import Model, answers
-from linnaea.ragged import Ragged
+from linnaea.errors import ConfigError, UsageError, suggest
+from linnaea.files import RunFolder, read_json, write_json
+from linnaea.report.page import write_report
 from linnaea.reporter import Reporter, Silent
-from linnaea.strategies.base import Fitted, Strategy
 from linnaea.strategies.build import build_strategy
 from linnaea.strategies.classweights import keep_weights, with_weights
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.build import build_corpus, corpus_from_documents
 from linnaea.text.store import Corpus
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run.
-
-    Attributes:
-        metrics: the content of ``metrics.json``; empty where the corpus has neither test nor dev.
-        main_process: False in the helpers of a distributed run, which write and print nothing.
-    """
-
-    folder: RunFolder
-    metrics: dict[str, Any]
-    main_process: bool = True
-
-    @property
-    def title(self) -> str:
-        return f"{self.metrics.get('split', 'test')} of {self.folder.path}"
-
-    @property
-    def model(self) -> Model:
-        """The trained model, read from the run folder."""
-        return load(self.folder.model)
+from linnaea.training.listeners import listened
 
 
 def train(
@@ -89,7 +61,7 @@ def train(
         config = _executed_by(executor, config)
     if train is None and not config.data.files("train"):
         raise in_file(file, ConfigError("names no training documents", where="data.train"))
-    documents = None if train is None else (taxonomy, train, dev, test)
+    documents = None if train is None else (taxonomy, *(_again(part) for part in (train, dev, test)))
     if _helps(config):
         # The first process answers for the folder, the messages and the results; the others only compute.
         run = RunFolder(Path(config.run.dir))
@@ -98,7 +70,8 @@ def train(
         return _train(config, documents, run, resume, Silent())
     for conversion in conversions:
         tell_conversion(conversion, reporter)
-    with RunFolder.open(Path(config.run.dir), resume=resume, overwrite=overwrite) as run:
+    place = Path(config.run.dir)
+    with RunFolder.open(place, resume=resume, overwrite=overwrite) as run, listened(config.run, run):
         try:
             return _train(config, documents, run, resume, reporter)
         except ConfigError as error:  # some problems of a config show only where its parts are built
@@ -122,64 +95,24 @@ def _train(
     config, weights = with_weights(config, run.path if resume else None)
     strategy = build_strategy(config)  # refuses a missing device or file before a document is read
     policy = ErrorPolicy(on_error, run.quarantine if on_error == "quarantine" else None)
-    if documents is not None:
-        corpus = corpus_from_documents(config, *documents, policy=policy)
-    else:
-        corpus = build_corpus(config, policy=policy, progress=reporter.progress)
+
+    def read(as_said: Config, policy: ErrorPolicy) -> Corpus:
+        if documents is not None:
+            return corpus_from_documents(as_said, *documents, policy=policy)
+        return build_corpus(as_said, policy=policy, progress=reporter.progress)
+
+    corpus = read(config, policy)
     _tell_corpus(corpus, policy, reporter)
     keep_weights(weights, corpus.taxonomy, None if _helps(config) else run.path)
-    return fit(config, corpus, run, resume=resume, reporter=reporter, strategy=strategy)
-
-
-def fit(
-    config: Config,
-    corpus: Corpus,
-    run: RunFolder,
-    *,
-    resume: bool = False,
-    reporter: Reporter | None = None,
-    strategy: Strategy | None = None,
-    settle: Callable[[Decider], Decider] | None = None,
-) -> Result:
-    """From an encoded corpus to a finished run folder.
-
-    Args:
-        settle: has the last word about thresholds (a model that grew keeps most of its own).
-    """
-    reporter = reporter or Silent()
-    check_held_out(config, corpus)
-    fitted = (strategy or build_strategy(config)).fit(corpus, run, resume=resume, reporter=reporter)
-    if not fitted.main_process:
-        return Result(run, {}, main_process=False)
-    decider = fit_decider(
-        config.decision, config.task, fitted.tuning, fitted.tuning_gold, fitted.support_C, corpus.taxonomy,
-        fitted.found_C,
-    )  # fmt: skip
-    if fitted.follows:
-        decider = decider.following(fitted.follows)
-    decider = decider if settle is None else settle(decider)
-    tell_decider(decider, reporter)
-    model = Model(
-        corpus.taxonomy,
-        corpus.featurizer,
-        fitted.scorer,
-        decider,
-        config,
-        dict(fitted.facts),
-        fitted.support_C,
+    beside = baseline_of(config, run, lambda other: read(other, ErrorPolicy(other.data.on_error)), reporter)
+    return fit(
+        config, corpus, run, resume=resume, reporter=reporter, strategy=strategy, beside=beside, page=True
     )
-    try:
-        metrics = _evaluate(model, corpus, fitted, run, reporter)
-    except LinnaeaError:
-        save(model, run.model)  # what was trained is not lost because it cannot be measured
-        raise
-    if metrics:
-        shown = {"micro-F1": metrics["micro"]["f1"], "macro-F1": metrics["macro"]["f1"]}
-        model.facts["metrics"] = {metrics["split"]: {name: round(value, 6) for name, value in shown.items()}}
-    save(model, run.model)
-    if metrics:
-        write_json(run.metrics, metrics)
-    return Result(run, metrics)
+
+
+def _again(documents: Any) -> Any:
+    """``documents`` so that they can be read twice: for the run, and for the baseline beside it."""
+    return list(documents) if isinstance(documents, Iterator) else documents
 
 
 def _helps(config: Config) -> bool:
@@ -235,6 +168,8 @@ def _finished(run: RunFolder, config: Config, reporter: Reporter) -> Result | No
         )
     if run.metrics.exists() and (run.model / "model.json").exists():
         reporter.note(f"{run.path}: this run is finished")
+        if run.outcome.exists() and not run.report.exists():  # it was stopped before the last step
+            write_report(run)
         return Result(run, read_json(run.metrics))
     return None
 
@@ -263,38 +198,3 @@ def _tell_corpus(corpus: Corpus, policy: ErrorPolicy, reporter: Reporter) -> Non
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
-
-
-def _evaluate(
-    model: Model, corpus: Corpus, fitted: Fitted, run: RunFolder, reporter: Reporter
-) -> dict[str, Any]:
-    """Scores on test; without one on dev, unless the model was fitted on it: then on the out-of-fold scores."""
-    if corpus.test is not None:
-        name, gold = "test", corpus.test.labels
-        predictions = model.scorer.score(corpus.test, keep=model.config.evaluation.keep)
-    elif fitted.fitted_on_dev:
-        if fitted.tuning is None:
-            return {}
-        name, gold, predictions = "cross", fitted.tuning_gold, fitted.tuning
-    elif corpus.dev is not None:
-        name, gold = "dev", corpus.dev.labels
-        predictions = model.scorer.score(corpus.dev, keep=model.config.evaluation.keep)
-    else:
-        return {}
-    if gold is None:
-        return {}
-    if predictions.sparse and model.config.evaluation.keep is None:
-        kept = f"only the best {predictions.kept} scores of each document were kept: the others count as not decided"
-        reporter.warn(f"{name}: {kept} (evaluation.keep)")
-    tell_reliability(model, predictions, gold, name, reporter)
-    decisions = model.decide(predictions)
-    _write_predictions(run.predictions, predictions, decisions, gold)
-    return {"split": name, **model.measured(predictions, decisions, gold).to_json()}
-
-
-def _write_predictions(path: Path, predictions: Predictions, decisions: Decisions, gold: Ragged) -> None:
-    ids = predictions.taxonomy.ids
-    with atomic(path, "w") as file:
-        for row, answer in enumerate(answers(predictions, decisions)):
-            value = {**answer.to_json(), "gold": [ids[c] for c in gold[row]]}
-            file.write(json.dumps(value, ensure_ascii=False) + "\n")

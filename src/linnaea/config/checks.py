@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from linnaea.config import percategory
+from linnaea.config import ensemble, percategory
 from linnaea.config.embedders import TableConfig
 from linnaea.config.encoders_pretrained import OwnEmbedding, PretrainedConfig
 from linnaea.config.objective import BCEConfig, SoftmaxConfig
@@ -34,13 +34,15 @@ def resolve(config: Config) -> Config:
         _check_spans(config)
     else:
         _check_idle(config)
-        config = config.model_copy(update={"input": _linear_input(config.input)})
+        if not isinstance(config.training.strategy, ensemble.EnsembleStrategyConfig):
+            config = config.model_copy(update={"input": _linear_input(config.input)})
+            config = _without_baseline(config)
     _check_decision(config)
-    return _with_tuning(with_promise(_with_cap(config)))
+    return ensemble.resolve(_with_tuning(with_promise(_with_cap(config))))
 
 
 # What of "run" acts on networks only.
-_NETWORK_RUN = ("deterministic", "devices", "listeners")
+_NETWORK_RUN = ("deterministic", "devices")
 
 
 def _check_idle(config: Config) -> None:
@@ -53,7 +55,8 @@ def _check_idle(config: Config) -> None:
     for key in _NETWORK_RUN:
         if config.run.given(key):
             raise ConfigError(problem, where=f"run.{key}", hint="leave it out")
-    if config.run.device not in ("auto", "cpu"):
+    networks = isinstance(config.training.strategy, ensemble.EnsembleStrategyConfig)
+    if config.run.device not in ("auto", "cpu") and not networks:
         raise ConfigError(f"{config.run.device!r} {problem}", where="run.device", hint="it works on the CPU")
 
 
@@ -252,6 +255,16 @@ def _linear_input(part: InputConfig) -> InputConfig:
     if not part.given("max_tokens"):
         update["max_tokens"] = None
     return part.model_copy(update=update)
+
+
+def _without_baseline(config: Config) -> Config:
+    """The linear strategy is the baseline of the others, and has none itself."""
+    if config.evaluation.given("baseline") and config.evaluation.baseline is not None:
+        problem = (
+            f"does nothing under the strategy {config.training.strategy.type!r}, which is the baseline itself"
+        )
+        raise ConfigError(problem, where="evaluation.baseline", hint="leave it out")
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"baseline": None})})
 
 
 def without_idle(value: dict[str, Any], config: Config) -> dict[str, Any]:

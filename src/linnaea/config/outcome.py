@@ -145,6 +145,11 @@ class EvaluationConfig(Part):
     metrics: list[FurtherMetric] = Field(
         [], description="further metrics, beside those that are always measured"
     )
+    baseline: Literal["linear"] | None = Field(
+        "linear",
+        description="what is trained on the same documents and measured beside the run: tf-idf and linear models; "
+        "null: nothing, as under the strategy linear, which is the baseline itself",
+    )
 
     @field_validator("ranks")
     @classmethod
@@ -170,7 +175,7 @@ Numbers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 class RunConfig(Part):
     """Where the run lives and on what it runs. ``dir`` is relative to the current folder.
 
-    The linear strategy works on the CPU: ``devices``, ``deterministic`` and ``listeners`` are for networks.
+    The linear strategy works on the CPU: ``devices`` and ``deterministic`` are for networks.
     """
 
     dir: str = Field("runs/linnaea", min_length=1, description="the run folder, from the current folder")
@@ -181,4 +186,9 @@ class RunConfig(Part):
     devices: Count | Numbers = Field(1, description="how many, or which; under torchrun its world decides")
     threads: int | None = Field(None, ge=1, description="CPU threads of this process; null: torch's choice")
     deterministic: bool = Field(False, description="bit-equal repeats on a GPU too, at a price in speed")
-    listeners: list[Literal["tensorboard"]] = Field([], description="besides history.jsonl")
+    listeners: list[Literal["tensorboard", "mlflow"]] = Field(
+        [],
+        description="besides history.jsonl: curves in the folder tensorboard of the run; a run in MLflow, where "
+        "MLFLOW_TRACKING_URI says, else in the folder mlruns. They hear of the epochs of a network for all categories, "
+        "and of every strategy's result",
+    )

@@ -87,6 +87,16 @@ def anchor(value: dict[str, Any], folder: Path, inside: Sequence[str] = ()) -> N
             part = part.get(step) if isinstance(part, dict) else None
         if isinstance(part, dict) and path[-1] in part:
             part[path[-1]] = _absolute(part[path[-1]], folder, path)
+    for member in _members(value) if not inside else ():
+        anchor(member, folder)
+
+
+def _members(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a config that the members of an ensemble have of their own."""
+    part: Any = value
+    for step in ("training", "strategy", "members"):
+        part = part.get(step) if isinstance(part, dict) else None
+    return [member for member in part if isinstance(member, dict)] if isinstance(part, list) else []
 
 
 def _absolute(value: Any, folder: Path, path: tuple[str, ...]) -> Any:

@@ -105,7 +105,7 @@ class Counts:
         """``[C]`` float64."""
         return ratio(2 * self.hits_C, self.chosen_C + self.gold_C)
 
-    def micro(self, part: slice = slice(None)) -> Rates:
+    def micro(self, part: slice | np.ndarray = slice(None)) -> Rates:
         """Over all decisions together, or over those of some columns."""
         return Rates.of(*(int(c[part].sum()) for c in (self.hits_C, self.chosen_C, self.gold_C)))
 
@@ -113,7 +113,7 @@ class Counts:
         """The mean of the categories' F1, each weighing as many documents as have it."""
         return float(ratio((self.f1_C * self.gold_C).sum(), self.gold_C.sum()))
 
-    def macro(self, part: slice = slice(None)) -> Macro:
+    def macro(self, part: slice | np.ndarray = slice(None)) -> Macro:
         """Means over all categories, or over those of some columns."""
         precision, recall = float(self.precision_C[part].mean()), float(self.recall_C[part].mean())
         f1_C = self.f1_C[part]
@@ -126,13 +126,23 @@ class Counts:
             present_f1=float(present.mean()) if len(present) else 0.0,
         )
 
+    @property
+    def f1_N(self) -> np.ndarray:
+        """``[N]`` float64; two empty sets: 0."""
+        return ratio(2 * self.hits_N, self.chosen_N + self.gold_N)
+
+    @property
+    def exact_N(self) -> np.ndarray:
+        """``[N]`` bool: whether a document's set is exactly right."""
+        return np.asarray((self.hits_N == self.chosen_N) & (self.hits_N == self.gold_N))
+
     def samples_f1(self) -> float:
         """Mean over documents of the F1 of each one's set; two empty sets: 0."""
-        return _mean(ratio(2 * self.hits_N, self.chosen_N + self.gold_N))
+        return _mean(self.f1_N)
 
     def subset_accuracy(self) -> float:
         """Share of documents whose set is exactly right."""
-        return _mean((self.hits_N == self.chosen_N) & (self.hits_N == self.gold_N))
+        return _mean(self.exact_N)
 
     def hamming_loss(self) -> float:
         """Share of all (document, category) pairs that are decided wrongly."""
@@ -140,16 +150,18 @@ class Counts:
         return float(ratio(wrong, len(self.gold_N) * len(self.gold_C)))
 
 
+def closed_counts(chosen: Ragged, gold: Ragged, taxonomy: Taxonomy) -> np.ndarray:
+    """``[3, N]`` int64: rightly chosen, chosen and gold categories of each document, all ancestors added to both sets."""
+    found = np.zeros((3, len(gold)), dtype=np.int64)
+    for rows, (some_chosen, some_gold) in row_blocks(chosen, gold):
+        counts = Counts.of(taxonomy.close(some_chosen), taxonomy.close(some_gold), len(taxonomy))
+        found[:, rows] = counts.hits_N, counts.chosen_N, counts.gold_N
+    return found
+
+
 def hierarchical(chosen: Ragged, gold: Ragged, taxonomy: Taxonomy) -> Rates:
     """Micro rates of both sets closed under all ancestors (Kiritchenko et al. 2006)."""
-    hits = in_chosen = in_gold = 0
-    for _, parts in row_blocks(chosen, gold):
-        closed_chosen, closed_gold = (taxonomy.close(part) for part in parts)
-        counts = Counts.of(closed_chosen, closed_gold, len(taxonomy))
-        hits += int(counts.hits_C.sum())
-        in_chosen += int(counts.chosen_C.sum())
-        in_gold += int(counts.gold_C.sum())
-    return Rates.of(hits, in_chosen, in_gold)
+    return Rates.of(*closed_counts(chosen, gold, taxonomy).sum(axis=1).tolist())
 
 
 def level_rows(counts: Counts, taxonomy: Taxonomy) -> list[dict[str, float]]:

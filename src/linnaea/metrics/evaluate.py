@@ -7,7 +7,7 @@ Shape letters: N documents, C categories, L levels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,8 +20,13 @@ from linnaea.decision.decider import Decider
 from linnaea.decision.decoding import violations
 from linnaea.decision.predictions import Decisions, Predictions
 from linnaea.errors import UsageError, suggest
+from linnaea.metrics.calibration import Binned
+from linnaea.metrics.confusion import Confusions
 from linnaea.metrics.counts import Counts, Rates, hierarchical, level_rows, row_blocks
+from linnaea.metrics.distance import Distances
 from linnaea.metrics.further import measure_further
+from linnaea.metrics.groups import group_rows
+from linnaea.metrics.intervals import Intervals
 from linnaea.metrics.ranking import AveragePrecision, average_precision, macro_average_precision, ranking
 from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -32,29 +37,50 @@ class Evaluation:
     """What a set of decisions is worth.
 
     Attributes:
+        predictions, decisions, gold: what was measured.
+        support_C: documents of train in each category; None: not known, there are no groups then.
+        ranks: k of the ranking.
         counts: of decisions as they are, against gold as it is.
         hierarchical: of both sides closed under ancestors.
         ranking: by name, as in ``metrics.json``.
         violations_N: int64, contradictions of the taxonomy in each document.
-        thresholds_C: float64; +inf: never decided.
         further: the numbers of each further metric that was asked for.
     """
 
     taxonomy: Taxonomy
+    predictions: Predictions
+    decisions: Decisions
+    gold: Ragged
+    support_C: np.ndarray | None
+    ranks: Sequence[int]
     counts: Counts
     hierarchical: Rates
     ranking: dict[str, float]
     average_precision: AveragePrecision
     violations_N: np.ndarray
-    thresholds_C: np.ndarray
     further: Mapping[str, dict[str, float]] = field(default_factory=dict)
 
     def level_table(self) -> list[dict[str, float]]:
         """One row a level: level, categories, support, micro precision, recall, F1, macro and present F1."""
         return level_rows(self.counts, self.taxonomy)
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of ``metrics.json``; all finite."""
+    @cached_property
+    def intervals(self) -> Intervals | None:
+        """How far the measures may move on other documents; made when first asked for. None: there are no documents."""
+        if not len(self.gold):
+            return None
+        return Intervals.of(
+            self.predictions, self.decisions, self.gold,
+            ranks=self.ranks, violations_N=self.violations_N, areas=self.average_precision,
+            support_C=self.support_C,
+        )  # fmt: skip
+
+    def to_json(self, *, intervals: bool = True) -> dict[str, Any]:
+        """The content of ``metrics.json``; all finite.
+
+        Args:
+            intervals: with them; they take longer than all else.
+        """
         counts, keys = self.counts, ("level", "categories", "micro_f1", "macro_f1")
         areas = asdict(self.average_precision)
         if not areas["kept"]:
@@ -75,12 +101,31 @@ class Evaluation:
                 "violations": int(self.violations_N.sum()),
             },
             **({"further": dict(self.further)} if self.further else {}),
+            **self._beside(),
+            **({"intervals": self.intervals.to_json()} if intervals and self.intervals else {}),
             "categories": self._categories(),
         }
 
+    def _beside(self) -> dict[str, Any]:
+        """Groups, calibration, distance and confusion, as far as there is something to measure."""
+        chosen, gold, found = self.decisions.chosen, self.gold, dict[str, Any]()
+        if self.support_C is not None:
+            found["groups"] = group_rows(self.counts, self.support_C)
+        if len(gold):
+            found["calibration"] = Binned.of(self.predictions, gold).to_json(self.taxonomy)
+        found["distance"] = Distances.of(chosen, gold, self.taxonomy).to_json()
+        confusions = Confusions.of(chosen, gold, self.taxonomy)
+        return found if confusions is None else {**found, "siblings": confusions.to_json()}
+
     def _categories(self) -> list[dict[str, Any]]:
         counts = self.counts
-        columns = (counts.gold_C, counts.precision_C, counts.recall_C, counts.f1_C, self.thresholds_C)
+        columns = (
+            counts.gold_C,
+            counts.precision_C,
+            counts.recall_C,
+            counts.f1_C,
+            self.decisions.thresholds_C,
+        )
         values = zip(self.taxonomy.ids, *(column.tolist() for column in columns), strict=True)
         names = ("id", "support", "precision", "recall", "f1", "threshold")
         rows = [dict(zip(names, row, strict=True)) for row in values]
@@ -104,7 +149,7 @@ def evaluate(
         gold: columns of each document, closed as the task says, without repeats.
         config: which ranks, and which further metrics; None: the defaults.
         closure: of the task: under ``path`` one parent makes a category coherent.
-        support_C: documents of train in each category; for further metrics only.
+        support_C: documents of train in each category, for groups and further metrics.
 
     Raises:
         UsageError: predictions, decisions and gold are not of the same documents, or further metrics are asked
@@ -120,12 +165,16 @@ def evaluate(
     areas = average_precision(predictions, gold)  # first: it refuses scores that are not numbers
     return Evaluation(
         taxonomy,
+        predictions,
+        decisions,
+        gold,
+        support_C,
+        config.ranks,
         Counts.of(decisions.chosen, gold, len(taxonomy)),
         hierarchical(decisions.chosen, gold, taxonomy),
         ranking(predictions, gold, config.ranks),
         areas,
         _violations(decisions.chosen, taxonomy, closure),
-        decisions.thresholds_C,
         measure_further(config.metrics, predictions, decisions, gold, support_C),
     )
 

@@ -80,25 +80,39 @@ class Places:
         equal += np.where(own_M == 0, columns - kept.lengths_N[rows_M], 0)
         return cls(rows_M, above, equal, gold.lengths_N, columns)
 
-    def precision(self, k: int) -> float:
-        """Mean share of gold among the ``k`` best categories (among all where there are fewer than ``k``)."""
+    def precision_N(self, k: int) -> np.ndarray:
+        """``[N]`` float64: share of gold among the ``k`` best categories (among all where there are fewer than ``k``)."""
         k = min(k, self.columns)
-        return float(ratio(self._among(np.full(len(self.rows_M), k)).sum(), k * len(self.gold_N)))
+        return self._summed(self._among(np.full(len(self.rows_M), k))) / k
 
-    def r_precision(self) -> float:
-        """Mean share of gold among as many best categories as a document has; those without gold left out."""
+    def r_precision_N(self) -> np.ndarray:
+        """``[N]`` float64: share of gold among as many best categories as a document has; 0 without gold."""
         sizes_M = self.gold_N[self.rows_M]
-        return float(ratio((self._among(sizes_M) / sizes_M).sum(), (self.gold_N > 0).sum()))
+        return self._summed(self._among(sizes_M) / sizes_M)
 
-    def ndcg(self, k: int) -> float:
-        """Mean nDCG of the ``k`` best; a document without gold has 0."""
+    def ndcg_N(self, k: int) -> np.ndarray:
+        """``[N]`` float64: nDCG of the ``k`` best; a document without gold has 0."""
         gains = 1 / np.log2(np.arange(2, min(k, self.columns) + 2))
         summed = np.zeros(self.columns + 1)  # over the first 0, 1, ... places
         summed[1 : len(gains) + 1] = np.cumsum(gains)
         summed[len(gains) + 1 :] = summed[len(gains)]
         mean_M = (summed[self.above_M + self.equal_M] - summed[self.above_M]) / self.equal_M
-        reached_N = np.bincount(self.rows_M, mean_M, minlength=len(self.gold_N))
-        return float(ratio(ratio(reached_N, summed[self.gold_N]).sum(), len(self.gold_N)))
+        return ratio(self._summed(mean_M), summed[self.gold_N])
+
+    def precision(self, k: int) -> float:
+        """The mean of ``precision_N``."""
+        return float(ratio(self.precision_N(k).sum(), len(self.gold_N)))
+
+    def r_precision(self) -> float:
+        """The mean of ``r_precision_N`` over the documents with gold."""
+        return float(ratio(self.r_precision_N().sum(), (self.gold_N > 0).sum()))
+
+    def ndcg(self, k: int) -> float:
+        """The mean of ``ndcg_N``."""
+        return float(ratio(self.ndcg_N(k).sum(), len(self.gold_N)))
+
+    def _summed(self, values_M: np.ndarray) -> np.ndarray:
+        return np.bincount(self.rows_M, values_M, minlength=len(self.gold_N))
 
     def _among(self, k_M: np.ndarray) -> np.ndarray:
         """``[M]``: the chance to stand among the first ``k_M``, over all orders of equal scores."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from linnaea import __version__
 from linnaea.config.config import Config, load_plugin
+from linnaea.config.ensemble import member_configs
 from linnaea.decision.decider import Decider
 from linnaea.errors import ConfigError, ModelError
 from linnaea.files import atomic_folder, read_json, sha256, write_json
@@ -66,6 +67,23 @@ def portable(config: Config) -> dict[str, Any]:
     value = {key: item for key, item in config.dump().items() if key in _KEPT}
     value["task"].pop("taxonomy", None)
     value["task"].pop("taxonomy_format", None)
+    members = value["training"].get("strategy", {}).get("members", [])
+    for own, part in [
+        (config, value),
+        *zip(member_configs(config, once=True) if members else [], members, strict=True),
+    ]:
+        _without_paths(own, part)
+    if "plugins" in value:
+        value["plugins"] = [Path(name).name if name.endswith(".py") else name for name in value["plugins"]]
+    # How documents are read (field names) acts in predict and evaluate too.
+    value["data"] = {
+        key: item for key, item in config.dump()["data"].items() if key in ("fields", "label_delimiter")
+    }
+    return value
+
+
+def _without_paths(config: Config, value: dict[str, Any]) -> None:
+    """Take out of the dumped parts ``value`` of ``config`` what only its training looked at."""
     if value.get("model"):
         for key in config.model.embedder.vector_files:
             value["model"].get("embedder", {}).pop(key, None)
@@ -75,13 +93,6 @@ def portable(config: Config) -> dict[str, Any]:
             part["path"] = path.name if path.is_absolute() else part["path"]
     # It acts in training alone, and asks for the taxonomy that was just left out.
     value.get("objective", {}).pop("recursive_penalty", None)
-    if "plugins" in value:
-        value["plugins"] = [Path(name).name if name.endswith(".py") else name for name in value["plugins"]]
-    # How documents are read (field names) acts in predict and evaluate too.
-    value["data"] = {
-        key: item for key, item in config.dump()["data"].items() if key in ("fields", "label_delimiter")
-    }
-    return value
 
 
 def find(path: Path | str) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from linnaea.config.config import Config
+from linnaea.config.ensemble import EnsembleStrategyConfig
 from linnaea.config.percategory import PerCategoryStrategyConfig
 from linnaea.config.registry import strategies
 from linnaea.config.training import JointConfig, LinearConfig
@@ -41,6 +42,14 @@ def per_category(settings: PerCategoryStrategyConfig, *, whole: Config) -> Strat
     return PerCategoryStrategy(settings, whole)
 
 
+@strategies.register("ensemble")
+def ensemble(settings: EnsembleStrategyConfig, *, whole: Config) -> Strategy:
+    """Several scorers as one."""
+    from linnaea.strategies.ensemble import EnsembleStrategy
+
+    return EnsembleStrategy(settings, whole)
+
+
 def build_strategy(config: Config) -> Strategy:
     """The strategy that ``config.training.strategy`` names."""
     return cast(Strategy, strategies.build(config.training.strategy, whole=config))
@@ -58,7 +67,7 @@ def load_scorer(
     """The scorer in a model folder.
 
     Args:
-        kind: "network", "categories" or "linear", as ``model.json`` says.
+        kind: "network", "categories", "linear" or "ensemble", as ``model.json`` says.
         device: where a network works: auto, cpu, cuda or mps. Linear models always use the CPU.
 
     Raises:
@@ -77,5 +86,9 @@ def load_scorer(
         from linnaea.strategies.percategory.networks import CategoryScorer
 
         return CategoryScorer.load(folder, config, taxonomy, featurizer, device=device)
-    hint = suggest(kind, ("network", "categories", "linear")) or "a newer version may know it"
+    if kind == "ensemble":
+        from linnaea.strategies.ensemble import EnsembleScorer
+
+        return EnsembleScorer.load(folder, config, taxonomy, device=device)
+    hint = suggest(kind, ("network", "categories", "linear", "ensemble")) or "a newer version may know it"
     raise ModelError(f"there is no scorer {kind!r}", where=str(folder / "model.json"), hint=hint)

@@ -31,9 +31,9 @@ from linnaea.reporter import Reporter, Silent
 from linnaea.strategies.base import WEIGHTS, Fitted, ScoreSheet
 from linnaea.strategies.crossfit import fold_numbers, join
 from linnaea.strategies.liblinear import fit_categories, processes
-from linnaea.strategies.tensors import read_tensors, write_tensors
 from linnaea.strategies.tfidf import TfIdf, count_features
 from linnaea.taxonomy.taxonomy import Taxonomy
+from linnaea.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from linnaea.text.featurizer import Featurizer

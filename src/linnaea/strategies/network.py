@@ -27,9 +27,9 @@ from linnaea.nn.network import HeadOutput, Network, Sizes
 from linnaea.nn.objectives.constraint import MaxConstraint
 from linnaea.nn.objectives.objective import constraint_of, scores
 from linnaea.strategies.base import WEIGHTS, ScoreSheet
-from linnaea.strategies.tensors import read_tensors, write_tensors
 from linnaea.strategies.transformers import SHAPE, read_shape
 from linnaea.taxonomy.taxonomy import Taxonomy
+from linnaea.tensors import read_tensors, write_tensors
 from linnaea.training.loader import score_batches
 
 if TYPE_CHECKING:

@@ -201,6 +201,10 @@ class Split:
         labels = None if self.labels is None else self.labels.take(rows)
         return replace(self, labels=labels, rows_N=rows if self.rows_N is None else self.rows_N[rows])
 
+    def seen_by(self, featurizer: Featurizer) -> Split:
+        """The same documents through another featurizer, which reads no columns but those that are here."""
+        return replace(featurizer.split(self.columns), labels=self.labels, rows_N=self.rows_N)
+
     def with_labels(self, labels: Ragged | None) -> Split:
         """The same documents with other gold (``[N]`` rows of taxonomy columns)."""
         return replace(self, labels=labels)

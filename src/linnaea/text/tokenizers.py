@@ -29,14 +29,14 @@ VERSION = 1
 
 # Scripts without blanks. The two sound marks and the voicing marks of half-width Katakana belong to no single
 # script.
-_UNSPACED = (
+UNSPACED = (
     r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tai_Tham}\p{New_Tai_Lue}\p{Tai_Viet}"
     r"\u30FC\uFF70\uFF9E\uFF9F"
 )
-_WORDS = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{_UNSPACED}]]+"
+_WORDS = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{UNSPACED}]]+"
 # Zero-width (non-)joiners shape Persian and Indic words from within.
 _WORD = rf"{_WORDS}(?:[\u200C\u200D]+{_WORDS})*"
-_SIGN = rf"[[{_UNSPACED}]&&[\p{{L}}\p{{M}}\p{{N}}]][\p{{M}}\uFF9E\uFF9F]*"
+_SIGN = rf"[[{UNSPACED}]&&[\p{{L}}\p{{M}}\p{{N}}]][\p{{M}}\uFF9E\uFF9F]*"
 _FLAG = r"[\U0001F1E6-\U0001F1FF]{2}"
 _PICTURE = r"[[\p{S}\p{Co}]--[\x00-\x7F]][\p{M}\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]*"
 _SYMBOL = rf"{_FLAG}|{_PICTURE}(?:\u200D{_PICTURE})*"

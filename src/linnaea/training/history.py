@@ -9,6 +9,7 @@ uninterrupted one" means.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,10 @@ from typing import Any, Protocol, Self
 
 from linnaea.config.outcome import RunConfig
 from linnaea.errors import RunError
-from linnaea.files import RunFolder, atomic, extra
+from linnaea.files import RunFolder, atomic
+
+# Of metrics.json: tables, and figures about figures, which have a place in the report but no curve.
+_TABLES = ("categories", "intervals", "siblings", "bins")
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Progress:
 
 
 class Listener(Protocol):
-    """Hears of a run; never changes it."""
+    """Hears of a training; never changes one that goes on. What it raises ends it."""
 
     def on_start(self, start: Start) -> None:
         """Training starts, or goes on from a checkpoint."""
@@ -140,6 +144,16 @@ class Listener(Protocol):
 
     def on_end(self, history: History) -> None:
         """Training is done. Not told when it failed or was interrupted."""
+
+
+class RunListener(Listener, Protocol):
+    """Hears of a whole run, under every strategy; of epochs only where one network is trained for all categories."""
+
+    def on_result(self, metrics: Mapping[str, Any]) -> None:
+        """All files of the run are written; ``metrics`` is the content of ``metrics.json``, empty without one."""
+
+    def on_failure(self, error: BaseException) -> None:
+        """The run failed or was interrupted, at whatever point; what this raises is dropped."""
 
 
 class JsonlHistory:
@@ -173,49 +187,36 @@ def _line(record: EpochRecord) -> str:
     return json.dumps(record.to_json(), allow_nan=False) + "\n"
 
 
-class TensorBoard:
-    """Curves for TensorBoard (extra ``tensorboard``), in the folder ``tensorboard`` of the run.
+def build_listeners(run: RunConfig, folder: RunFolder) -> list[Listener]:
+    """``history.jsonl`` and what ``run.listeners`` names.
 
     Raises:
-        MissingExtraError: the package is not installed.
+        MissingExtraError: the package of one is not installed.
     """
+    from linnaea.training.listeners import trackers  # which needs what stands here
 
-    def __init__(self, folder: Path) -> None:
-        def load() -> Any:
-            from torch.utils.tensorboard import SummaryWriter
-
-            return SummaryWriter
-
-        self.folder = folder
-        self._writer_class = extra("tensorboard", "the listener tensorboard", load)
-        self._writer: Any = None
-
-    def on_start(self, start: Start) -> None:
-        # Points behind the checkpoint, of the steps that will be made again, are hidden.
-        self._writer = self._writer_class(str(self.folder), purge_step=start.step + 1)
-
-    def on_step(self, progress: Progress) -> None:
-        self._writer.add_scalar("train/running_loss", progress.loss, progress.step)
-
-    def on_epoch(self, record: EpochRecord) -> None:
-        self._writer.add_scalar("train/loss", record.loss, record.step)
-        self._writer.add_scalar("train/learning_rate", record.learning_rate, record.step)
-        self._writer.add_scalar("train/documents_per_second", record.time.documents_per_second, record.step)
-        for name, value in record.dev.items():
-            if value is not None:
-                self._writer.add_scalar(f"dev/{name}", value, record.step)
-        self._writer.flush()
-
-    def on_end(self, history: History) -> None:
-        self._writer.close()
+    return [JsonlHistory(folder.history), *trackers(run, folder)]
 
 
-def build_listeners(run: RunConfig, folder: RunFolder) -> list[Listener]:
-    """``history.jsonl`` and what ``run.listeners`` names."""
-    listeners: list[Listener] = [JsonlHistory(folder.history)]
-    if "tensorboard" in run.listeners:
-        listeners.append(TensorBoard(folder.path / "tensorboard"))
-    return listeners
+def summary(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of ``metrics.json`` that stand for all documents, under names like ``micro_f1``; no tables.
+
+    Levels are numbered: ``level_1_micro_f1``.
+    """
+    found: dict[str, float] = {}
+
+    def add(name: str, value: object) -> None:
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                if key not in _TABLES:
+                    add(f"{name}_{key}" if name else str(key), item)
+        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            found[name.replace("@", "_at_")] = float(value)
+
+    add("", {key: value for key, value in metrics.items() if key != "levels"})
+    for row in metrics.get("levels", []):
+        add(f"level_{row['level']}", {key: value for key, value in row.items() if key != "level"})
+    return found
 
 
 def tell(listeners: Sequence[Listener], event: str, value: Any) -> None:

@@ -18,7 +18,7 @@ from linnaea.errors import ConfigError, ModelError
 from linnaea.files import atomic, read_json, write_json
 from linnaea.strategies.percategory.category import Beginning, CategoryFit
 from linnaea.strategies.percategory.plan import Plan
-from linnaea.strategies.tensors import read_all, write_tensors
+from linnaea.tensors import read_all, write_tensors
 
 if TYPE_CHECKING:
     from linnaea.text.store import Corpus

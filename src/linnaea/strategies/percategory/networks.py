@@ -26,8 +26,8 @@ from linnaea.nn.network import Network, Sizes
 from linnaea.strategies.base import WEIGHTS, ScoreSheet
 from linnaea.strategies.network import BATCH, CPU_TOKENS, TOKENS, find_device
 from linnaea.strategies.percategory.category import ONE
-from linnaea.strategies.tensors import read_tensors, write_tensors
 from linnaea.taxonomy.taxonomy import Taxonomy
+from linnaea.tensors import read_tensors, write_tensors
 from linnaea.training.loader import score_batches
 
 if TYPE_CHECKING:

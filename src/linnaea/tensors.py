@@ -1,4 +1,4 @@
-"""Tensors: weights of a model as a safetensors file, checked when read. numpy only."""
+"""Tensors: arrays in a safetensors file, weights of a model or the outcome of a run, checked when read. numpy only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from linnaea.errors import ModelError, RunError
@@ -39,8 +39,13 @@ class Tensors:
         """An error about this file."""
         return ModelError(problem, where=str(self.path))
 
-    def take(self, name: str, dtype: np.dtype | type, shape: tuple[int | None, ...]) -> np.ndarray:
+    def take(
+        self, name: str, dtype: np.dtype | type, shape: tuple[int | None, ...], *, infinite: bool = False
+    ) -> np.ndarray:
         """The tensor ``name``; None in ``shape`` stands for any length.
+
+        Args:
+            infinite: an infinite number is a value like others.
 
         Raises:
             ModelError: missing, of another type or shape, or not finite.
@@ -54,7 +59,7 @@ class Tensors:
             wanted = "x".join("?" if n is None else str(n) for n in shape)
             had = "x".join(map(str, found))
             raise self.error(f"{name} is {tensor.dtype} {had}, not {np.dtype(dtype)} {wanted}")
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+        if tensor.dtype.kind == "f" and not (~np.isnan(tensor) if infinite else np.isfinite(tensor)).all():
             raise self.error(f"{name} is not finite")
         return tensor
 
@@ -90,6 +95,21 @@ def read_all(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         return load_file(path)
+    except FileNotFoundError:
+        raise ModelError("no such file", where=str(path)) from None
+    except (SafetensorError, OSError, ValueError, KeyError) as bad:
+        raise ModelError(f"cannot be read as safetensors: {bad}", where=str(path)) from None
+
+
+def read_about(path: Path) -> dict[str, str]:
+    """The strings that stand beside the tensors of a safetensors file; none is an empty dictionary.
+
+    Raises:
+        ModelError: missing, truncated or not of this format.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
     except FileNotFoundError:
         raise ModelError("no such file", where=str(path)) from None
     except (SafetensorError, OSError, ValueError, KeyError) as bad:

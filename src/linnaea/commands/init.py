@@ -1,0 +1,189 @@
+"""``linnaea init``: look at a corpus and write a config for it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from linnaea.config.config import Config
+from linnaea.config.presets import AIMS, PRESETS, CorpusFacts, preset_config
+from linnaea.config.task import DataConfig, TaskConfig
+from linnaea.corpus.check import check_corpus
+from linnaea.corpus.document import Document
+from linnaea.errors import DataError, UsageError, suggest
+from linnaea.files import write_json
+from linnaea.reporter import Reporter, Silent
+from linnaea.taxonomy.readers import read_taxonomy
+from linnaea.text.facts import Texts
+
+SPLITS = {"train": r"train", "dev": r"dev|valid\w*", "test": r"test"}
+CORPUS_NAMES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz")
+TAXONOMY_NAMES = (".tsv", ".txt", ".json", ".csv")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A config that was written, what was seen, and why it is as it is."""
+
+    path: Path
+    config: dict[str, Any]
+    facts: CorpusFacts
+    reasons: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """For the terminal."""
+        facts = self.facts
+        return [
+            f"{facts.documents:,} labelled documents, half of them up to {facts.median_tokens:,} tokens, "
+            f"one in twenty {facts.long_tokens:,} or more; {facts.categories:,} categories on {facts.levels} level"
+            + ("s" if facts.levels != 1 else ""),
+            *self.reasons,
+            f"wrote {self.path}; next: linnaea train {self.path}",
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "path": str(self.path),
+            "facts": asdict(self.facts),
+            "reasons": list(self.reasons),
+            "config": self.config,
+        }
+
+
+def init(
+    data: Path,
+    *,
+    preset: str = "balanced",
+    aim: str = "both",
+    taxonomy: Path | None = None,
+    text: Sequence[str] = (),
+    labels: str | None = None,
+    output: Path = Path("config.json"),
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+) -> Written:
+    """Write a config for the corpus in ``data``: a folder with train, dev and test files, or the train file alone.
+
+    Args:
+        text, labels: names of the fields, where they are not the usual ones.
+
+    Raises:
+        UsageError: an unknown preset or aim; a folder without a train file; ``output`` is there already.
+        DataError: a broken document, an unknown label, a corpus without labels: with ``file:line``.
+        TaxonomyError: the taxonomy is broken.
+    """
+    reporter = reporter or Silent()
+    _known("--preset", preset, PRESETS)
+    _known("--aim", aim, AIMS)
+    if output.exists() and not overwrite:
+        raise UsageError("exists already", where=str(output), hint="give --overwrite, or another --output")
+    found = _files(data)
+    if taxonomy is None:
+        taxonomy = found.pop("taxonomy", None)
+    found.pop("taxonomy", None)
+    fields: dict[str, Any] = {}
+    if text:
+        fields["text"] = text[0] if len(text) == 1 else list(text)
+    if labels is not None:
+        fields["labels"] = labels
+    about: dict[str, Any] = {name: str(path) for name, path in found.items()}
+    about |= {"fields": fields} if fields else {}
+    facts = _look(DataConfig.read(about), taxonomy, reporter)
+    chosen = preset_config(facts, preset, aim)  # type: ignore[arg-type]  # both are known
+    config = {
+        "task": {
+            **chosen.parts["task"],
+            **({} if taxonomy is None else {"taxonomy": _from(output, taxonomy)}),
+        },
+        "data": {
+            **{name: _from(output, path) for name, path in found.items()},
+            **({"fields": fields} if fields else {}),
+        },
+        **{key: part for key, part in chosen.parts.items() if key != "task"},
+        "run": {"dir": f"runs/{_name(data)}-{preset}", "seed": 1},
+    }
+    Config.build(
+        {
+            **config,
+            "data": about,
+            "task": {**config["task"], **({} if taxonomy is None else {"taxonomy": str(taxonomy)})},
+        }
+    )
+    write_json(output, config)
+    return Written(output, config, facts, chosen.reasons)
+
+
+def _known(where: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        hint = suggest(name, known) or f"known: {', '.join(known)}"
+        raise UsageError(f"there is no {where.lstrip('-')} {name!r}", where=where, hint=hint)
+
+
+def _files(data: Path) -> dict[str, Path]:
+    """The files of a corpus by what they hold, as their names say."""
+    if data.is_file():
+        return {"train": data}
+    if not data.exists():
+        raise UsageError("no such file or folder", where=str(data))
+    found: dict[str, Path] = {}
+    for path in sorted(data.iterdir()):
+        stem = path.name.partition(".")[0].lower()
+        if path.is_file() and stem == "taxonomy" and path.name.endswith(TAXONOMY_NAMES):
+            found.setdefault("taxonomy", path)
+        for split, pattern in SPLITS.items():
+            named = re.fullmatch(rf"(?:.*[^a-z])?(?:{pattern})(?:[^a-z].*)?", stem)
+            if path.is_file() and path.name.endswith(CORPUS_NAMES) and named:
+                if split in found:
+                    problem = f"two files of {split}: {found[split].name} and {path.name}"
+                    raise UsageError(
+                        problem, where=str(data), hint="name the train file, or write data in the config"
+                    )
+                found[split] = path
+    if "train" not in found:
+        hint = f"call it train{CORPUS_NAMES[0]}, or name the file"
+        raise UsageError("holds no file of train", where=str(data), hint=hint)
+    return {name: found[name] for name in (*SPLITS, "taxonomy") if name in found}
+
+
+def _look(data: DataConfig, taxonomy: Path | None, reporter: Reporter) -> CorpusFacts:
+    """One pass over all documents."""
+    texts = Texts(reporter)
+    task = TaskConfig() if taxonomy is None else TaskConfig(taxonomy=str(taxonomy))
+    known = None if taxonomy is None else read_taxonomy(str(taxonomy), task.taxonomy_format, task.separator)
+
+    def heard(document: Document) -> int:
+        texts.add(document)
+        return 0
+
+    found = check_corpus(data, task, known, length=heard, limit=2**31)
+    if found.problems:
+        raise found.problems[0]
+    train, dev = found.splits["train"], found.splits.get("dev")
+    if found.taxonomy is None or not train.documents:
+        raise DataError("no document of train has labels", where=", ".join(data.files("train")))
+    return texts.facts(
+        documents=train.documents + (0 if dev is None else dev.documents),
+        categories=len(found.taxonomy),
+        levels=found.taxonomy.depth,
+        single=not train.several and not train.nowhere,
+        inner=train.inner,
+        dev=dev is not None,
+        test=bool(data.files("test")),
+    )
+
+
+def _from(output: Path, path: Path) -> str:
+    """A path as the config at ``output`` says it: from its folder, where that is possible."""
+    try:
+        return Path(os.path.relpath(path.resolve(), output.resolve().parent)).as_posix()
+    except ValueError:  # another drive
+        return str(path.resolve())
+
+
+def _name(data: Path) -> str:
+    name = data.resolve().name if data.is_dir() else data.resolve().parent.name
+    return re.sub(r"[^\w.-]+", "-", name) or "corpus"

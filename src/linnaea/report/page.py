@@ -1,0 +1,224 @@
+"""Page: ``report.html`` of a run folder, made of what lies in it.
+
+An older run, or one that was cut short, lacks some of it; the page then says what is missing instead of drawing it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from linnaea import __version__
+from linnaea.errors import ModelError, UsageError
+from linnaea.files import RunFolder, atomic, read_json
+from linnaea.report.categories import category_columns, details
+from linnaea.report.headline import headline
+from linnaea.report.labels import label_statistics, support_statistics
+from linnaea.report.majority import majority
+from linnaea.report.shell import page
+from linnaea.taxonomy.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from linnaea.metrics.outcome import Outcome
+
+PARTS = ("taxonomy", "panel", "headline", "progress", "belief")  # scripts in assets/
+
+
+def write_report(run: RunFolder, output: Path | None = None) -> Path:
+    """Write the page of a run and return where it lies.
+
+    Args:
+        output: in place of ``report.html`` in the run folder.
+
+    Raises:
+        UsageError: it is no run folder, or nothing was measured.
+        DataError: a file of the run is damaged.
+        RunError: the page cannot be written.
+    """
+    path = output or run.report
+    html = page(f"Linnaea report: {_name(run)}", "report", report_data(run), PARTS)
+    with atomic(path, "w") as file:
+        file.write(html)
+    return path
+
+
+def report_data(run: RunFolder) -> dict[str, Any]:
+    """All that the page shows, as JSON values."""
+    metrics, about, config, taxonomy = _required(run)
+    notes: list[str] = []
+    outcome = _outcome(run, taxonomy, notes)
+    support_C = _support(run, taxonomy) if outcome is None else outcome.support_C
+    strategy = str(config.get("training", {}).get("strategy", {}).get("type", "joint"))
+    baseline = read_json(run.baseline.metrics) if run.baseline.metrics.is_file() else None
+    guess = None
+    if outcome is not None:
+        single = config.get("task", {}).get("type") == "multiclass"
+        guess = majority(outcome.gold, outcome.support_C, taxonomy, single=single)
+    if "intervals" not in metrics:
+        notes.append("These metrics were written without intervals; evaluate or train again for them.")
+    tested_C = np.array([row["support"] for row in metrics["categories"]])
+    return {
+        "run": _run(run, metrics, about, config, strategy, outcome),
+        "notes": notes,
+        "headline": headline(metrics, baseline, guess, strategy),
+        "majority": None if guess is None else list(guess.columns[:10]),
+        "majority_count": None if guess is None else len(guess.columns),
+        "taxonomy": {
+            "separator": taxonomy.separator,
+            "root": taxonomy.root,
+            "tree": taxonomy.is_tree,
+            "levels": taxonomy.depth,
+        },
+        "categories": category_columns(taxonomy, metrics, baseline, support_C),
+        "details": None if outcome is None else details(outcome, _quotes(run)),
+        "levels": metrics.get("levels", []),
+        "groups": metrics.get("groups"),
+        "intervals": {
+            key: (metrics.get("intervals") or {}).get(key) for key in ("levels", "groups", "calibration")
+        },
+        "beside": {key: (baseline or {}).get(key) for key in ("levels", "groups", "calibration")},
+        "calibration": metrics.get("calibration"),
+        "coherence": metrics.get("coherence"),
+        "siblings": metrics.get("siblings"),
+        "distance": metrics.get("distance"),
+        "history": _history(run),
+        "labels": None if outcome is None else label_statistics(outcome),
+        "support": None if support_C is None else support_statistics(support_C, tested_C, taxonomy),
+        "config": config,
+        "metrics": {key: value for key, value in metrics.items() if key not in ("categories", "intervals")},
+    }
+
+
+def _required(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], Taxonomy]:
+    place = str(run.path)
+    if not run.path.is_dir():
+        raise UsageError("no such run folder", where=place)
+    if not run.config.is_file():
+        hint = "give the run folder, not its model/ folder" if (run.path / "model.json").is_file() else None
+        raise UsageError("is not a run folder (no config.json)", where=place, hint=hint)
+    if not run.metrics.is_file():
+        hint = "train it to its end, with documents to measure on (data.test)"
+        raise UsageError("this run has no metrics.json: nothing was measured yet", where=place, hint=hint)
+    metrics, about = read_json(run.metrics), read_json(run.model / "model.json", ModelError)
+    where = run.model / "taxonomy.json"
+    taxonomy = Taxonomy.from_json(read_json(where, ModelError), str(where))
+    if not isinstance(metrics, dict) or [row.get("id") for row in metrics.get("categories", [])] != [
+        *taxonomy.ids
+    ]:
+        hint = "train or evaluate again"
+        raise ModelError("does not fit the categories of the model", where=str(run.metrics), hint=hint)
+    return metrics, about, read_json(run.config), taxonomy
+
+
+def _outcome(run: RunFolder, taxonomy: Taxonomy, notes: list[str]) -> Outcome | None:
+    from linnaea.metrics.outcome import Outcome
+
+    if not run.outcome.is_file():
+        notes.append(
+            f"This run folder has no {run.outcome.name}, so there are no curves, mistakes, confusions or majority guess; "
+            "train again for them."
+        )
+        return None
+    outcome = Outcome.load(run.outcome, taxonomy)
+    if outcome.predictions.sparse:
+        notes.append(
+            f"Only the best {outcome.predictions.kept} scores of each document were kept: curves end where they end, and the "
+            "others stand at 0 in the histograms."
+        )
+    if not run.quotes.is_file():
+        notes.append(f"This run folder has no {run.quotes.name}, so mistakes are shown without their texts.")
+    return outcome
+
+
+def _support(run: RunFolder, taxonomy: Taxonomy) -> np.ndarray | None:
+    path = run.model / "support.json"
+    if not path.is_file():
+        return None
+    value = read_json(path, ModelError)
+    return np.array([value.get(id, 0) for id in taxonomy.ids], dtype=np.int64)
+
+
+def _quotes(run: RunFolder) -> dict[int, str]:
+    return {line["row"]: line["text"] for line in _lines(run.quotes)}
+
+
+def _history(run: RunFolder) -> list[dict[str, Any]]:
+    return [
+        {key: line.get(key) for key in ("epoch", "loss", "learning_rate", "dev", "best")}
+        for line in _lines(run.history)
+    ]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            raise ModelError("is damaged", where=f"{path}:{number}") from None
+    return found
+
+
+def _name(run: RunFolder) -> str:
+    return run.path.name or run.path.resolve().name
+
+
+def _run(
+    run: RunFolder,
+    metrics: Mapping[str, Any],
+    about: Mapping[str, Any],
+    config: Mapping[str, Any],
+    strategy: str,
+    outcome: Outcome | None,
+) -> dict[str, Any]:
+    facts = {key: value for key, value in about.get("facts", {}).items() if _plain(value)}
+    model = config.get("model") or {}
+    parts = [part.get("type") for key in ("encoder", "head") if isinstance(part := model.get(key), dict)]
+    named = [str(part) for part in parts if part] if strategy != "linear" else []
+    return {
+        "name": _name(run),
+        "split": metrics.get("split", "test"),
+        "documents": metrics["documents"],
+        "strategy": strategy,
+        "parts": named,
+        "task": config.get("task", {}).get("type"),
+        "closure": config.get("task", {}).get("closure"),
+        "threshold": (config.get("decision", {}).get("threshold") or {}).get("type"),
+        "aim": (config.get("decision", {}).get("threshold") or {}).get("aim"),
+        "decoding": (config.get("decision", {}).get("decoding") or {}).get("type"),
+        "facts": {
+            "Linnaea": about.get("linnaea"),
+            "page made by": f"Linnaea {__version__}",
+            **{key.replace("_", " "): value for key, value in facts.items()},
+            "model digest": about.get("digest"),
+            "documents digest": None if outcome is None else outcome.digest,
+        },
+        "commands": _commands(run, config),
+    }
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _commands(run: RunFolder, config: Mapping[str, Any]) -> list[list[str]]:
+    place = shlex.quote(str(run.path))
+    again = shlex.quote(f"{run.path}-again")
+    commands = []
+    if config.get("data", {}).get("train"):
+        line = f"linnaea train {shlex.quote(str(run.config))} --set run.dir={again}"
+        commands.append(["Run it again, elsewhere", line])
+    commands += [
+        ["Measure the model on other documents", f"linnaea evaluate {place} FILE"],
+        ["Use it", f"linnaea predict {place} FILE"],
+        ["Compare with another run", f"linnaea compare {place} OTHER_RUN"],
+        ["Make this page again", f"linnaea report {place}"],
+    ]
+    return commands
