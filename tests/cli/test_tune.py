@@ -114,6 +114,7 @@ def test_a_network_is_tuned_epochs_are_told_and_the_terminal_sees_it(place: Path
     assert "config: run-study/best.json" in outcome.out
 
 
+@pytest.mark.slow
 def test_one_network_a_category_is_tuned(place: Path, linnaea: Call) -> None:
     (place / "space.json").write_text(json.dumps({"training.optimizer.learning_rate": RATE}))
     settings = [
@@ -128,6 +129,7 @@ def test_one_network_a_category_is_tuned(place: Path, linnaea: Call) -> None:
     assert [trial["state"] for trial in study()["trials"]] == ["complete", "complete"]
 
 
+@pytest.mark.slow
 def test_documents_are_encoded_once(place: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     built, build = [], worker.build_corpus
 
@@ -141,6 +143,7 @@ def test_documents_are_encoded_once(place: Path, linnaea: Call, monkeypatch: pyt
     assert sorted(built) == [2, 3]
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_to_more_trials_and_equals_one_that_never_stopped(place: Path, linnaea: Call) -> None:
     call = ("tune", "linear.json", "--space", "linear-space.json")
     assert linnaea(*call, "--trials", "2", "--study", "a").code == 0
@@ -152,6 +155,7 @@ def test_a_study_goes_on_to_more_trials_and_equals_one_that_never_stopped(place:
     assert told("a") == told("b")
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_goes_on_from_its_checkpoint(
     place: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +209,7 @@ def test_a_hopeless_trial_ends_before_its_last_epoch(
     assert "1 complete, 1 pruned" in outcome.out
 
 
+@pytest.mark.slow
 def test_trials_that_fail_are_told_and_the_study_goes_on(
     place: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +233,7 @@ def test_trials_that_fail_are_told_and_the_study_goes_on(
     assert not Path("s/best.json").exists()
 
 
+@pytest.mark.slow
 def test_a_bad_combination_that_is_found_late_fails_its_trial_alone(place: Path, linnaea: Call) -> None:
     values = {"model.encoder.kernel_sizes": [[2], [12]], "input.max_tokens": [8, 32]}
     space = {key: {"type": "choice", "values": both} for key, both in values.items()}

@@ -233,6 +233,7 @@ def simulated(rng: np.random.Generator, documents: int, share_C: np.ndarray) -> 
     return gold, chosen
 
 
+@pytest.mark.slow
 def test_intervals_cover_at_their_promised_rate() -> None:
     """In 300 simulated test sets; 0.95 is promised, and 0.91 to 0.98 is within chance of it (0.0126 a standard deviation)."""
     rng, share_C = np.random.default_rng(11), np.array([0.4, 0.3, 0.2, 0.12, 0.08, 0.05])

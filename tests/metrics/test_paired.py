@@ -182,6 +182,7 @@ def test_large_sets_leave_average_precision_out(monkeypatch: pytest.MonkeyPatch)
 # What is promised
 
 
+@pytest.mark.slow
 def test_false_alarms_and_coverage_are_as_promised() -> None:
     """Pairs of systems that differ by chance alone: at most 5 % are told apart, and 95 % of the intervals hold 0.
 

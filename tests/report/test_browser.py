@@ -179,6 +179,7 @@ def test_print(page: Any) -> None:
     until(page, f"{closed} > 0")
 
 
+@pytest.mark.slow
 def test_narrow_screens(report: Path, opened: Open) -> None:
     page = opened(report, width=360).page
     assert page.evaluate(IN_VIEW)
@@ -223,6 +224,7 @@ def test_what_is_missing_is_said(tmp_path: Path, opened: Open, missing: tuple[st
         assert "no epochs to draw" in page.inner_text("#learning")
 
 
+@pytest.mark.slow
 def test_study_page(tmp_path: Path, opened: Open) -> None:
     page = opened(write_study(tmp_path / "search" / "study.html", STUDY)).page
     assert all(page.evaluate(DRAWN))
@@ -236,6 +238,7 @@ def test_study_page(tmp_path: Path, opened: Open) -> None:
     assert "No trial has finished" in page.inner_text("#best")
 
 
+@pytest.mark.slow
 def test_comparison_page(tmp_path: Path, opened: Open) -> None:
     taxonomy = nasty_taxonomy()
     runs = [made_outcome(taxonomy, 150, skill=skill) for skill in (2.0, 3.0, 2.0)]

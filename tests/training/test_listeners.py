@@ -223,6 +223,7 @@ def test_a_store_that_cannot_be_written(tmp_path: Path, store: Any, monkeypatch:
         listener.on_start(Start((), 0, 3, 37, None))
 
 
+@pytest.mark.slow
 def test_without_a_place_of_its_own_mlflow_writes_into_the_run_folder(
     tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,7 @@ def test_there_are_as_many_trials_as_were_wanted(opened: Open) -> None:
     assert other.claim(4) is not None
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_as_if_it_never_had_been(opened: Open) -> None:
     """14 trials, past the ten that are drawn blindly; one left, one whose process died, in between."""
     whole, broken = opened("whole"), opened("broken")
@@ -153,6 +154,7 @@ def test_a_trial_that_kills_its_process_is_given_up(opened: Open) -> None:
     assert (trial["state"], trial["error"]) == ("failed", f"its process died {TRIES} times")
 
 
+@pytest.mark.slow
 def test_a_trial_that_others_left_behind_is_hopeless(opened: Open) -> None:
     study = opened(epochs=6)
     for number in range(6):
@@ -169,6 +171,7 @@ def test_a_trial_that_others_left_behind_is_hopeless(opened: Open) -> None:
     assert last["epochs"] == [{"epoch": e, "value": 0.01 * e} for e in (1, 2, 3)]
 
 
+@pytest.mark.slow
 def test_it_is_said_which_keys_matter_once_there_are_enough_trials(opened: Open) -> None:
     study = opened()
     for number in range(16):
