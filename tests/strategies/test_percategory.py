@@ -432,6 +432,31 @@ class TestRun:
         rows = {r["id"]: r for r in json.loads((tmp_path / "categories.json").read_text())["categories"]}
         assert rows["science"]["network"]
 
+    def test_documents_that_were_learned_from_are_not_measured_on(self, tmp_path):
+        """Each category's own dev part is train for all others: without test documents there is nothing to measure."""
+        settings = config({"dev": {"per_category": 0.25}, "start_from": "scratch"})
+        made = corpus_from_documents(settings, toy_taxonomy(), documents(48, 0), documents(16, 1))
+        result = fit(settings, made, run_folder(tmp_path))
+        assert result.metrics == {}
+        assert (tmp_path / "model" / "model.json").exists()
+
+    @pytest.mark.parametrize("damage", ["truncated", "missing", "facts"])
+    def test_a_category_whose_file_is_broken_is_trained_again(self, damage, trained, tmp_path):
+        settings, made, _, _ = trained
+        run = run_folder(tmp_path)
+        build_strategy(settings).fit(made, run)
+        place = run.checkpoints / "categories"
+        weights = sorted(place.glob("*.safetensors"))[-1]
+        whole = weights.read_bytes()
+        if damage == "facts":
+            weights.with_suffix(".json").write_text("{")
+        elif damage == "missing":
+            weights.unlink()
+        else:
+            weights.write_bytes(whole[:-5])
+        build_strategy(settings).fit(made, run, resume=True)
+        assert weights.read_bytes() == whole
+
     @pytest.mark.parametrize("change", ["labels", "texts", "taxonomy"])
     def test_other_documents_are_not_mixed_into_a_run(self, change, trained, tmp_path):
         settings, made, _, _ = trained

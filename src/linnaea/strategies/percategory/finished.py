@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linnaea.errors import ConfigError, ModelError
+from linnaea.errors import ConfigError, DataError, ModelError
 from linnaea.files import atomic, read_json, write_json
 from linnaea.strategies.percategory.category import Beginning, CategoryFit
 from linnaea.strategies.percategory.plan import Plan
-from linnaea.tensors import read_all, write_tensors
+from linnaea.tensors import read_about, read_all, write_tensors
 
 if TYPE_CHECKING:
     from linnaea.text.store import Corpus
@@ -69,7 +69,8 @@ class Finished:
         column = int(path.stem)
         try:
             facts = read_json(path)
-        except (ValueError, ModelError):
+            read_about(path.with_suffix(".safetensors"))
+        except (ValueError, DataError, ModelError):
             return None
         fits = isinstance(facts, dict) and column in self.plan.trained
         return facts if fits and facts.get("id") == self.plan.taxonomy.ids[column] else None

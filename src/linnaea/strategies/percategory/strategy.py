@@ -77,11 +77,14 @@ class PerCategoryStrategy:
             build_executor(work)(work, finished, reporter)
         finished.write_table(run.path / TABLE)
         scorer = CategoryScorer.assembled(self.config, corpus.taxonomy, corpus.featurizer, finished)
-        tuning = scorer.score(corpus.dev, self.config.evaluation.keep)
+        # With a dev part for each category alone, all others learned from these documents.
+        seen = self.settings.dev is not None
+        tuning = None if seen else scorer.score(corpus.dev, self.config.evaluation.keep)
         thresholds_C = self._thresholds(plan, finished, tuning, corpus)
         return Fitted(
-            scorer, tuning, corpus.dev.labels, corpus.train.labels.counts(len(corpus.taxonomy)),
+            scorer, tuning, None if seen else corpus.dev.labels, corpus.train.labels.counts(len(corpus.taxonomy)),
             self._facts(corpus, plan, finished, scorer, began), found_C=thresholds_C, follows=plan.follows,
+            fitted_on_dev=seen,
         )  # fmt: skip
 
     def _tell(self, plan: Plan, reporter: Reporter) -> None:
@@ -101,14 +104,16 @@ class PerCategoryStrategy:
                 )
                 reporter.warn(f"{len(ids)} of {len(plan.taxonomy)} categories {why} and {what}: {shown}")
 
-    def _thresholds(self, plan: Plan, finished: Finished, tuning: Predictions, corpus: Corpus) -> np.ndarray:
+    def _thresholds(
+        self, plan: Plan, finished: Finished, tuning: Predictions | None, corpus: Corpus
+    ) -> np.ndarray:
         """``[C]``: those that the run found; +inf: never."""
         assert corpus.dev is not None  # fit sees to it
         assert corpus.dev.labels is not None
         found_C = np.full(len(plan.taxonomy), np.inf)
         for column in plan.trained:
             found_C[column] = finished.facts[column]["threshold"]
-        if self.settings.search == "threshold" and self.settings.dev is None:
+        if self.settings.search == "threshold" and tuning is not None:
             # On the scores as they are shipped; with fewer than three positives one cut for all.
             evidence = Evidence(tuning, corpus.dev.labels, plan.support_C)
             cuts = Cuts.of(evidence)
