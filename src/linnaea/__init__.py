@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from linnaea.commands.compare import compare
     from linnaea.commands.fitting import Result
     from linnaea.commands.train import train
+    from linnaea.commands.tune import tune
     from linnaea.config.config import Config
     from linnaea.corpus.document import Document
     from linnaea.errors import LinnaeaError
@@ -42,9 +44,11 @@ _HOMES = {
     "Result": "linnaea.commands.fitting",
     "Taxonomy": "linnaea.taxonomy.taxonomy",
     "TextClassifier": "linnaea.estimator.classifier",
+    "compare": "linnaea.commands.compare",
     "load": "linnaea.model.folder",
     "read_taxonomy": "linnaea.taxonomy.readers",
     "train": "linnaea.commands.train",
+    "tune": "linnaea.commands.tune",
 }
 
 __all__ = [
@@ -58,11 +62,13 @@ __all__ = [
     "Taxonomy",
     "TextClassifier",
     "__version__",
+    "compare",
     "evaluate",
     "load",
     "predict",
     "read_taxonomy",
     "train",
+    "tune",
 ]
 
 
