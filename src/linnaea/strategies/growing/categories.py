@@ -125,7 +125,9 @@ class GrowingCategories(PerCategoryStrategy):
             }
         )
 
-    def _thresholds(self, plan: Plan, finished: Finished, tuning: Predictions, corpus: Corpus) -> np.ndarray:
+    def _thresholds(
+        self, plan: Plan, finished: Finished, tuning: Predictions | None, corpus: Corpus
+    ) -> np.ndarray:
         """``[C]``: those of kept networks as they were; of what follows a parent that one's."""
         found_C, growth = super()._thresholds(plan, finished, tuning, corpus), self.growth
         for column, kind in enumerate(plan.kinds):
