@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -233,6 +234,7 @@ def cache_folder() -> Path:
 
 
 LOCK = ".lock"
+_TEMPORARY = re.compile(r"\..+\.tmp")  # as ``atomic`` calls them
 
 
 @dataclass(frozen=True)
@@ -305,8 +307,12 @@ class RunFolder:
         left = [item for item in self._inside() if item.name not in own]
         return any(item != self.checkpoints or not item.is_dir() or any(item.iterdir()) for item in left)
 
-    def _inside(self) -> list[Path]:
-        return [item for item in self.path.iterdir() if item.name != LOCK] if self.path.is_dir() else []
+    def _inside(self, *, begun: bool = False) -> list[Path]:
+        """What stands here, but for the lock and, unless ``begun``, for files that a killed process was writing."""
+        found = self.path.iterdir() if self.path.is_dir() else ()
+        return [
+            item for item in found if item.name != LOCK and (begun or not _TEMPORARY.fullmatch(item.name))
+        ]
 
     def _refuse(self, *, resume: bool, overwrite: bool) -> None:
         """Refuse a place that holds something nobody asked to continue or to replace."""
@@ -330,7 +336,9 @@ class RunFolder:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
             # The config goes last, so that a removal that was cut short can be asked for again.
-            for item in sorted(self._inside(), key=lambda item: item == self.config) if empty else ():
+            for item in (
+                sorted(self._inside(begun=True), key=lambda item: item == self.config) if empty else ()
+            ):
                 if item.is_dir() and not item.is_symlink():
                     shutil.rmtree(item)
                 else:

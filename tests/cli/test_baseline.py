@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import linnaea as package
 from linnaea.config.config import Config
 from linnaea.files import read_json
-from linnaea.text.build import build_corpus
+
+from .conftest import write_lines
 
 Call = Callable[..., "object"]
 
@@ -103,19 +107,93 @@ def test_the_linear_strategy_has_none(corpus: Path, linnaea: Call) -> None:
     assert "evaluation.baseline: does nothing under the strategy 'linear'" in told.err
 
 
-def test_it_is_not_fitted_twice_when_a_run_goes_on(
-    corpus: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("left", ["nothing", "half", "whole"])
+def test_a_run_that_goes_on_makes_it_again(left: str, corpus: Path, linnaea: Call) -> None:
+    """What a killed run left of it may be half written, or of other documents."""
     first = linnaea("train", "fasttext.json", "--json")
-    (corpus / "run" / "metrics.json").unlink()
-    made = []
-    monkeypatch.setattr(
-        "linnaea.commands.train.build_corpus", lambda *a, **k: made.append(a[0]) or build_corpus(*a, **k)
-    )
+    run = corpus / "run"
+    (run / "metrics.json").unlink()
+    if left == "nothing":
+        shutil.rmtree(run / "baseline")
+    elif left == "half":
+        shutil.rmtree(run / "baseline")
+        (run / "baseline").mkdir()
+        (run / "baseline" / ".config.json.x1.tmp").write_text("{")
     again = linnaea("train", "fasttext.json", "--resume", "--json")
     assert again.code == 0, again.err
     assert again.json() == first.json()
-    assert [config.training.strategy.type for config in made] == ["joint"]
+    assert (run / "report.html").exists()
+
+
+def failed(outcome: Any, why: str, corpus: Path) -> None:
+    """The run is whole, and says what is missing."""
+    assert outcome.code == 0, outcome.err
+    assert f"warning: no baseline stands beside this run: {why}" in outcome.err
+    assert why in read_json(corpus / "run" / "metrics.json")["baseline"]["missing"]
+    assert why in (corpus / "run" / "report.html").read_text()
+
+
+def test_documents_from_standard_input_cannot_be_read_twice(
+    corpus: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((corpus / "train.jsonl").read_bytes())))
+    outcome = linnaea("train", "fasttext.json", "--set", "data.train=-")
+    failed(outcome, "standard input cannot be read a second time", corpus)
+
+
+def test_what_goes_wrong_in_it_leaves_the_run_alone(
+    corpus: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linnaea.commands.beside.MOST", 10)
+    tried = linnaea("train", "fasttext.json", "--set", "training.epochs=1")
+    assert "some" in tried.err and "minutes" in tried.err
+    failed(tried, "", corpus)
+
+    def out_of_memory(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr("linnaea.commands.beside.linear_beside", out_of_memory)
+    failed(linnaea("train", "fasttext.json", "--overwrite"), "not enough memory", corpus)
+
+
+def test_documents_without_words(corpus: Path, linnaea: Call) -> None:
+    rows = [json.loads(line) | {"text": "", "doc_keyword": ["k"]} for line in (corpus / "train.jsonl").open()]
+    write_lines(corpus / "train.jsonl", rows)
+    failed(linnaea("train", "fasttext.json"), "no training document holds a feature", corpus)
+
+
+def test_promises_without_test_documents(corpus: Path, linnaea: Call) -> None:
+    value = json.loads((corpus / "fasttext.json").read_text())
+    del value["data"]["test"]
+    value["decision"] = {"threshold": {"type": "cautious", "error": 0.4}}
+    (corpus / "c.json").write_text(json.dumps(value))
+    trained = linnaea("train", "c.json", "--json")
+    assert trained.code == 0, trained.err
+    assert trained.json()["baseline"]["difference"]
+
+
+def test_single_labels_without_test_documents(corpus: Path, linnaea: Call) -> None:
+    """Nothing is tuned there: linear keeps dev aside to be measured on, and the baseline is scored out of fold."""
+    rows = [{"text": "even" if i % 2 else "odd", "labels": ["a" if i % 2 else "b"]} for i in range(60)]
+    write_lines(corpus / "flat.jsonl", rows)
+    write_lines(corpus / "flatdev.jsonl", rows[:20])
+    for preset in ("fast", "balanced"):
+        made = {
+            "task": {"type": "multiclass"},
+            "data": {"train": "flat.jsonl", "dev": "flatdev.jsonl"},
+            "run": {"dir": preset},
+        }
+        members = [{"training": {"strategy": "linear"}}]
+        made["training"] = {
+            "strategy": "linear" if preset == "fast" else {"type": "ensemble", "members": members}
+        }
+        (corpus / "m.json").write_text(json.dumps(made))
+        trained = linnaea("train", "m.json", "--json")
+        assert trained.code == 0, trained.err
+        assert trained.json()["split"] == {"fast": "dev", "balanced": "cross"}[preset]
+        assert trained.json()["micro"]["f1"] == 1.0
+        if preset == "balanced":
+            assert trained.json()["baseline"]["micro"]["f1"] == 1.0
 
 
 def test_documents_that_come_once_are_read_for_both(corpus: Path) -> None:

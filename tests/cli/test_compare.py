@@ -136,9 +136,9 @@ def test_a_damaged_run_is_told(runs: Path, linnaea: Call) -> None:
     whole = (runs / "bad" / "outcome.safetensors").read_bytes()
     taxonomy = Taxonomy.from_json(json.loads((runs / "two" / "model" / "taxonomy.json").read_text()))
 
-    def fails(message: str) -> None:
+    def fails(message: str, code: int = 3) -> None:
         made = linnaea("compare", "one", "bad")
-        assert (made.code, made.out) == (3, "")
+        assert (made.code, made.out) == (code, "")
         assert message in made.err
         assert made.err.count("\n") == 1
 
@@ -152,9 +152,28 @@ def test_a_damaged_run_is_told(runs: Path, linnaea: Call) -> None:
     (runs / "bad" / "metrics.json").write_text("[]")
     fails("bad/metrics.json: does not hold what was measured")
     (runs / "bad" / "metrics.json").unlink()
-    fails("bad/metrics.json: no such file")
+    fails(
+        "bad: this run has not finished (no metrics.json) (go on with it: linnaea train CONFIG --resume)", 2
+    )
+    shutil.copy(runs / "two" / "metrics.json", runs / "bad")
     (runs / "bad" / "model" / "taxonomy.json").unlink()
     fails("bad/model/taxonomy.json: no such file")
+
+
+def test_other_texts_under_the_same_labels_are_told(runs: Path, linnaea: Call) -> None:
+    rows = [json.loads(line) for line in (runs / "test.jsonl").open()]
+    write_lines(runs / "cut.jsonl", [row | {"text": row["text"].upper().replace(" ", " - ")} for row in rows])
+    write_lines(runs / "said.jsonl", [row | {"text": "other words"} for row in rows])
+    for name in ("cut", "said"):
+        made = linnaea(
+            "train", "fasttext.json", "--set", f"run.dir={name}", "--set", f"data.test={runs / name}.jsonl",
+            "--set", "training.epochs=1", "--set", "evaluation.baseline=null",
+        )  # fmt: skip
+        assert made.code == 0, made.err
+    assert linnaea("compare", "one", "cut").code == 0
+    told = linnaea("compare", "one", "said")
+    assert (told.code, told.out) == (2, "")
+    assert "documents of the same ids and labels say something else in the two runs" in told.err
 
 
 def test_other_documents_and_taxonomies_are_told(runs: Path, linnaea: Call) -> None:

@@ -17,7 +17,7 @@ from .conftest import write_lines
 Call = Callable[..., "object"]
 FACTS = CorpusFacts(
     documents=8000, characters=10**6, median_tokens=60, long_tokens=300, unspaced=0.0, categories=100,
-    levels=3, single=False, inner=5, dev=True, test=True, ready=False,
+    levels=3, single=False, inner=5,
 )  # fmt: skip
 
 

@@ -169,6 +169,25 @@ def test_a_better_run_wins_and_the_order_of_runs_is_a_sign() -> None:
     assert {c.p for c in found.categories} == {c.p for c in turned.categories}
 
 
+def test_scores_on_another_scale_rank_as_well() -> None:
+    """Exchanged between systems, scores of two scales would make one bad ranking, and every difference look like chance."""
+    rng = np.random.default_rng(4)
+    gold = rng.random((200, 6)) < 0.3
+    margins = [np.where(gold, 1.0, -1.0) + rng.normal(0, noise, gold.shape) for noise in (2.5, 1.0)]
+    taxonomy = flat(6)
+    sides = []
+    for margin, scale in zip(margins, (0.02, 3.0), strict=True):
+        scored = predictions(1 / (1 + np.exp(-scale * margin - (0 if scale > 1 else 2))), taxonomy)
+        one = outcome(margin > 0, gold, taxonomy)
+        sides.append(replace(one, predictions=scored))
+    found = compare_outcomes(*sides, resamples=500).measures
+    for name in ("average_precision_micro", "average_precision_macro"):
+        assert found[name].interval is not None and found[name].interval[0] > 0
+        assert found[name].p < 0.01
+    same = compare_outcomes(sides[0], replace(sides[0]), resamples=200).measures
+    assert same["average_precision_micro"].p == 1
+
+
 def test_large_sets_leave_average_precision_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "WORK", 60_000)
     monkeypatch.setattr(paired, "DRAWS", 10)

@@ -68,6 +68,11 @@ def test_headline_and_verdict() -> None:
     assert [row["key"] for row in alone["rows"]] == ["micro.f1", "macro.f1", "hierarchical.f1"]
     assert all(row["interval"] is row["baseline"] is row["majority"] is None for row in alone["rows"])
     assert "No linear baseline" in alone["verdict"]["text"]
+    missing = headline(
+        metrics | {"baseline": {"strategy": "linear", "missing": "no room"}}, None, None, "joint"
+    )
+    assert missing["verdict"]["text"] == "No linear baseline stands beside this run: no room"
+    assert not missing["baseline"]
     assert "itself" in headline(metrics, None, None, "linear")["verdict"]["text"]
     untested = headline(metrics, {"micro": {"f1": 0.7}}, None, "joint")
     assert untested["rows"][0]["baseline"] == 0.7
@@ -90,6 +95,9 @@ def test_headline_and_verdict() -> None:
 )
 def test_judged(interval: list[float], kind: str) -> None:
     assert judged({"interval": interval}) == kind
+    # The corrected test has the last word, where there is one.
+    for winner, told in (("second", "better"), ("first", "worse"), (None, "same")):
+        assert judged({"interval": interval, "winner": winner}) == told
     rows: list[dict[str, Any]] = [
         {"key": key, "name": key, "difference": {"value": 0.0, "interval": interval}, "baseline": 0.1}
         for key in ("micro.f1", "macro.f1")

@@ -218,7 +218,7 @@ def headline(metrics: dict[str, Any]) -> Table:
     table.add_row("macro, F1 of averages", "", "", averages, *interval("macro", "f1_of_averages"))
     table.add_row("samples", "", "", f"{metrics['samples']['f1']:.4f}", *interval("samples"))
     beside: dict[str, Any] = metrics.get("baseline", {})
-    for key in ("micro", "macro") if beside else ():
+    for key in ("micro", "macro") if "difference" in beside else ():
         value, (low, high) = (beside["difference"][f"{key}_f1"][name] for name in ("value", "interval"))
         here = [f"here {value:+.4f} ({low:+.4f} to {high:+.4f})"] if intervals else []
         table.add_row(f"{beside['strategy']} baseline, {key}", "", "", f"{beside[key]['f1']:.4f}", *here)

@@ -7,20 +7,23 @@ learns from train alone.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from linnaea.commands.fitting import Beside, Result, fit
+from linnaea.commands.fitting import Beside, fit
 from linnaea.config.config import Config
 from linnaea.config.task import PretrainedTokenizerConfig
-from linnaea.files import RunFolder, read_json, write_json
+from linnaea.errors import DataError, InterruptedRun, LinnaeaError
+from linnaea.files import RunFolder, write_json
 from linnaea.metrics.outcome import Outcome
 from linnaea.metrics.paired import compare_outcomes
 from linnaea.reporter import Muted, Reporter
 from linnaea.text.store import Corpus
 
-SHOWN = ("micro_f1", "macro_f1", "hierarchical_f1")
+MOST = 4e9  # tokens of train times categories, beyond which a baseline is no matter of seconds
+MOST_MINUTES = 60  # that so many take, on one core of 2026
 _OF_DOCUMENTS = ("keyword", "topic")  # features that are read beside the words of a text
 
 
@@ -29,29 +32,61 @@ def baseline_of(
 ) -> Beside | None:
     """What ``fit`` is handed to measure the baseline of a run; None: the config wants none.
 
+    It never fails the run, whose own measures are made: what keeps it from being trained stands under "missing".
+
     Args:
         corpus: reads the documents of the run as another config says.
     """
     if config.evaluation.baseline is None:
         return None
-    place = run.baseline
 
     def beside(outcome: Outcome) -> dict[str, Any]:
         reporter.note("the linear baseline beside it")
-        found = _finished(place) or _measured(
-            linear_beside(config, place), place, corpus, outcome.split, reporter
-        )
-        if not found.metrics:
-            return {}
-        other = Outcome.load(place.outcome, outcome.predictions.taxonomy)
-        measures = compare_outcomes(other, outcome).measures
-        return {
-            "strategy": "linear",
-            **{key: found.metrics[key] for key in ("micro", "macro")},
-            "difference": {name: measures[name].to_json() for name in SHOWN},
-        }
+        try:
+            return _compared(config, run.baseline, corpus, outcome, reporter)
+        except InterruptedRun:
+            raise
+        except (LinnaeaError, MemoryError) as error:
+            why = str(error) or "not enough memory"
+            reporter.warn(f"no baseline stands beside this run: {why}")
+            return {"strategy": "linear", "missing": why}
 
     return beside
+
+
+def _compared(
+    config: Config, place: RunFolder, read: Callable[[Config], Corpus], outcome: Outcome, reporter: Reporter
+) -> dict[str, Any]:
+    if "-" in (file for split in ("train", "dev", "test") for file in config.data.files(split)):
+        raise DataError("standard input cannot be read a second time", hint="keep the documents in a file")
+    own = linear_beside(config, place)
+    corpus = read(own)
+    _check_size(corpus)
+    if outcome.split == "dev":
+        corpus = replace(corpus, dev=None, test=corpus.dev)
+    # One of before, whole or not, may be of other documents: it takes seconds to make it again.
+    shutil.rmtree(place.path, ignore_errors=True)
+    with RunFolder.open(place.path, resume=False, overwrite=False):
+        write_json(place.config, own.dump())
+        found = fit(own, corpus, place, reporter=Muted(reporter), split=outcome.split)
+    if not found.metrics:
+        raise DataError("it has no out-of-fold scores where nothing is tuned", hint="give test documents")
+    other = Outcome.load(place.outcome, outcome.predictions.taxonomy)
+    measures = compare_outcomes(other, outcome).measures
+    return {
+        "strategy": "linear",
+        **{key: found.metrics[key] for key in ("micro", "macro")},
+        "difference": {name: difference.to_json() for name, difference in measures.items()},
+    }
+
+
+def _check_size(corpus: Corpus) -> None:
+    tokens = int(corpus.train.lengths_N.sum())
+    work = tokens * len(corpus.taxonomy)
+    if work > MOST:
+        minutes = work / MOST * MOST_MINUTES
+        problem = f"{tokens:,} tokens in {len(corpus.taxonomy):,} categories would take it some {minutes:,.0f} minutes"
+        raise DataError(problem, hint="train the strategy linear by itself to have it")
 
 
 def linear_beside(config: Config, place: RunFolder) -> Config:
@@ -66,9 +101,12 @@ def linear_beside(config: Config, place: RunFolder) -> Config:
     decision = dumped["decision"]
     if decision.get("threshold", {}).get("type") == "strategy":  # the networks found them, one a category
         decision["threshold"] = {"type": "per_category"}
-    for key in ("threshold", "calibration"):
-        for idle in ("on", "folds"):
-            (decision.get(key) or {}).pop(idle, None)
+    if config.task.type == "multiclass":  # which changes no choice, and asks for out-of-fold scores
+        decision["calibration"] = decision.get("calibration") or {"type": "temperature"}
+    for key in config.decision.held_out.keys() | {"calibration"}:
+        if decision.get(key):
+            decision[key].pop("folds", None)
+            decision[key]["on"] = "cross"
     on_error = config.data.on_error  # what is wrong with a document was told, and kept, when the run read it
     return Config.build(
         {
@@ -82,21 +120,3 @@ def linear_beside(config: Config, place: RunFolder) -> Config:
             "plugins": config.plugins,
         }
     )
-
-
-def _finished(place: RunFolder) -> Result | None:
-    """What a run that was cut short had measured already."""
-    if not (place.metrics.exists() and place.outcome.exists()):
-        return None
-    return Result(place, read_json(place.metrics))
-
-
-def _measured(
-    config: Config, place: RunFolder, read: Callable[[Config], Corpus], split: str, reporter: Reporter
-) -> Result:
-    corpus = read(config)
-    if split == "dev":
-        corpus = replace(corpus, dev=None, test=corpus.dev)
-    with RunFolder.open(place.path, resume=False, overwrite=place.path.exists()):
-        write_json(place.config, config.dump())
-        return fit(config, corpus, place, reporter=Muted(reporter), split=split)

@@ -96,6 +96,9 @@ def _folder(path: Path) -> RunFolder:
         raise UsageError("is a model folder: it has no decisions to compare", where=place, hint=hint)
     if not run.config.is_file():
         raise UsageError("is no run folder (no config.json)", where=place)
+    if run.outcome.is_file() and not run.metrics.is_file():
+        hint = "go on with it: linnaea train CONFIG --resume"
+        raise UsageError("this run has not finished (no metrics.json)", where=place, hint=hint)
     if not run.outcome.is_file():
         if run.metrics.is_file():
             problem, hint = "its decisions were not kept (no outcome.safetensors)", "train it again"

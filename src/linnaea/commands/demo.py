@@ -106,8 +106,6 @@ def _facts(taxonomy: Taxonomy, train: Sequence[Document], dev: Sequence[Document
         levels=taxonomy.depth,
         single=False,
         inner=0,
-        dev=True,
-        test=True,
     )
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from linnaea.commands.caution import check_held_out, tell_decider, tell_reliability
 from linnaea.commands.quotes import write_quotes
 from linnaea.config.config import Config
+from linnaea.config.training import LinearConfig
 from linnaea.decision.decider import Decider
 from linnaea.decision.thresholds import fit_decider
 from linnaea.errors import LinnaeaError
@@ -25,6 +26,7 @@ from linnaea.report.page import write_report
 from linnaea.reporter import Reporter, Silent
 from linnaea.strategies.base import Fitted, Strategy
 from linnaea.strategies.build import build_strategy
+from linnaea.text.digest import texts_digest
 from linnaea.text.store import Corpus, Split
 
 
@@ -79,6 +81,8 @@ def fit(
     """
     reporter = reporter or Silent()
     check_held_out(config, corpus)
+    if corpus.test is None and corpus.dev is not None and _learns_from_dev(config):
+        corpus, split = replace(corpus, dev=None, test=corpus.dev), "dev"
     fitted = (strategy or build_strategy(config)).fit(corpus, run, resume=resume, reporter=reporter)
     if not fitted.main_process:
         return Result(run, {}, main_process=False)
@@ -113,6 +117,11 @@ def _scored(corpus: Corpus, split: str) -> list[Split]:
         return [corpus.test]
     both = [corpus.train, corpus.dev] if split == "cross" else [corpus.dev]
     return [part for part in both if part is not None]
+
+
+def _learns_from_dev(config: Config) -> bool:
+    """Whether the strategy would learn from dev too and leave nothing to be measured on: linear, with nothing tuned."""
+    return isinstance(config.training.strategy, LinearConfig) and config.decision.tuned is None
 
 
 def decided_model(
@@ -164,7 +173,8 @@ def _outcome(model: Model, corpus: Corpus, fitted: Fitted, split: str, reporter:
     decisions, closure = model.decide(predictions), model.config.task.gold_closure
     support_C = model.support_C
     assert support_C is not None  # it was fitted just now
-    return Outcome(name, model.decider.scored(predictions), decisions, gold, support_C, closure)
+    scored, texts = model.decider.scored(predictions), texts_digest(_scored(corpus, name))
+    return Outcome(name, scored, decisions, gold, support_C, closure, texts)
 
 
 def _write_predictions(path: Path, outcome: Outcome) -> None:

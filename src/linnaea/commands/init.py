@@ -39,8 +39,8 @@ class Written:
         facts = self.facts
         return [
             f"{facts.documents:,} labelled documents, half of them up to {facts.median_tokens:,} tokens, "
-            f"one in twenty {facts.long_tokens:,} or more; {facts.categories:,} categories on {facts.levels} level"
-            + ("s" if facts.levels != 1 else ""),
+            f"one in twenty {facts.long_tokens:,} or more; {facts.categories:,} "
+            f"categor{'y' if facts.categories == 1 else 'ies'} on {facts.levels} level{'' if facts.levels == 1 else 's'}",
             *self.reasons,
             f"wrote {self.path}; next: linnaea train {self.path}",
         ]
@@ -161,9 +161,13 @@ def _look(data: DataConfig, taxonomy: Path | None, reporter: Reporter) -> Corpus
 
     found = check_corpus(data, task, known, length=heard, limit=2**31)
     if found.problems:
-        raise found.problems[0]
+        problem = found.problems[0]
+        if taxonomy is None and problem.message.startswith("unknown label"):
+            hint = "without a taxonomy the categories are those of train: give one with --taxonomy, or leave such documents out"
+            raise DataError(problem.message, where=problem.where, hint=hint)
+        raise problem
     train, dev = found.splits["train"], found.splits.get("dev")
-    if found.taxonomy is None or not train.documents:
+    if found.taxonomy is None or train.counts_C is None or not train.counts_C.any():
         raise DataError("no document of train has labels", where=", ".join(data.files("train")))
     return texts.facts(
         documents=train.documents + (0 if dev is None else dev.documents),
@@ -171,8 +175,6 @@ def _look(data: DataConfig, taxonomy: Path | None, reporter: Reporter) -> Corpus
         levels=found.taxonomy.depth,
         single=not train.several and not train.nowhere,
         inner=train.inner,
-        dev=dev is not None,
-        test=bool(data.files("test")),
     )
 
 

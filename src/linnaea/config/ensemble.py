@@ -42,7 +42,8 @@ class EnsembleStrategyConfig(StrategyConfig):
     members: list[MemberConfig] = Field(min_length=1, description="what is trained, one after another")
     blend: Literal["selected", "equal"] = Field(
         "selected",
-        description="weights of the members: those of least log loss on held-out scores, or all the same",
+        description="selected: members weigh as often as they help the average precision on held-out scores; "
+        "equal: all the same",
     )
 
 
@@ -102,7 +103,8 @@ def _member(config: Config, member: MemberConfig, where: str, seed: int = 0) -> 
         value["task"].pop("closure" if config.task.closure != "none" else "", None)
     if config.data.dev is not None:
         value["data"].pop("dev_fraction", None)
-    for key in ("listeners", "devices", "deterministic"):
+    alone = ("listeners", "devices", "deterministic")
+    for key in (*alone, "device") if _kind(member) == "linear" else alone:
         del value["run"][key]
     value["run"]["seed"] = (config.run.seed + SEEDS_APART * seed) % 2**31
     value |= {key: getattr(member, key) for key in SECTIONS[1:] if getattr(member, key)}

@@ -37,8 +37,6 @@ class CorpusFacts:
         categories, levels: of the taxonomy, or of the labels of train where there is none.
         single: every document has exactly one most specific category.
         inner: documents whose most specific category has others below it.
-        dev, test: whether these were given.
-        ready: documents come as lists of tokens.
     """
 
     documents: int
@@ -50,9 +48,6 @@ class CorpusFacts:
     levels: int
     single: bool
     inner: int
-    dev: bool
-    test: bool
-    ready: bool
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,9 @@ def preset_config(facts: CorpusFacts, preset: Preset, aim: Aim) -> Chosen:
     """What the preset chooses for a corpus: the parts task, input, training and decision."""
     reasons: list[str] = []
     parts: dict[str, Any] = {"task": _task(facts, reasons), "training": _training(facts, preset, reasons)}
-    if parts["task"]["type"] != "multiclass":
+    if parts["task"]["type"] == "multiclass":
+        reasons.append("no thresholds, and so no aim: each document gets its best category")
+    else:
         decision: dict[str, Any] = {
             "threshold": {
                 "type": "per_category",

@@ -65,7 +65,6 @@ def with_preset(
         inner += any(not taxonomy.leaves_C[c] for c in most_specific)
     facts = texts.facts(
         documents=len(documents), categories=len(taxonomy), levels=taxonomy.depth, single=single, inner=inner,
-        dev=False, test=False,
     )  # fmt: skip
     parts = preset_config(facts, cast(Preset, preset), cast(Aim, aim or "both")).parts
     decision = {**parts.get("decision", {}), **value.get("decision", {})}

@@ -35,6 +35,9 @@ def aligned(first: Outcome, second: Outcome) -> Outcome:
         rows[places[0]] = places[1]
         moved = moved.take(rows)
     _check_gold(first, moved)
+    if None not in (first.texts, second.texts) and first.texts != second.texts:
+        problem = "documents of the same ids and labels say something else in the two runs"
+        raise UsageError(problem, hint=HINT)
     return moved
 
 
@@ -123,4 +126,5 @@ def _under(taxonomy: Taxonomy, outcome: Outcome) -> Outcome:
         Ragged.from_pairs(gold.rows, to_C[gold.values], len(gold)),
         outcome.support_C[from_C],
         outcome.closure,
+        outcome.texts,
     )

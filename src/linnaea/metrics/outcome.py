@@ -48,6 +48,7 @@ class Outcome:
         gold: columns of each document, closed as the task says, without repeats.
         support_C: int64, documents of train in each category.
         closure: of gold.
+        texts: digest of what the documents say (``text.digest``); None: not known.
     """
 
     split: str
@@ -56,6 +57,7 @@ class Outcome:
     gold: Ragged
     support_C: np.ndarray
     closure: Closure
+    texts: str | None = None
 
     def __post_init__(self) -> None:
         if not len(self.predictions) == len(self.decisions.chosen) == len(self.gold):
@@ -131,6 +133,7 @@ class Outcome:
         }
         tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
         about = {"split": self.split, "closure": self.closure, "taxonomy": self.taxonomy.digest}
+        about |= {} if self.texts is None else {"texts": self.texts}
         about |= {"format": FORMAT, "documents": str(len(self)), "categories": str(len(self.taxonomy))}
         with atomic(path) as file:
             file.write(safetensors.numpy.save(tensors, {**about, "sha256": _sha256(about, tensors)}))
@@ -178,14 +181,8 @@ class Outcome:
         gold = _ragged(tensors, "gold", documents, columns)
         support_C = tensors.take("support", np.int64, (columns,))
         tensors.end()
-        return cls(
-            about["split"],
-            Predictions(ids, taxonomy, scores),
-            decisions,
-            gold,
-            support_C,
-            closures[about["closure"]],
-        )
+        predictions, texts = Predictions(ids, taxonomy, scores), about.get("texts")
+        return cls(about["split"], predictions, decisions, gold, support_C, closures[about["closure"]], texts)
 
 
 def _saved_scores(predictions: Predictions) -> dict[str, np.ndarray]:

@@ -4,7 +4,8 @@ Differences have an interval by a paired bootstrap (both runs measured on the sa
 and a p by a randomisation test (Noreen 1989; for F1 Yeh 2000, https://aclanthology.org/C00-2137): if nothing but chance
 tells the runs apart, each document's outcome might as well have come from the other run. So outcomes change places in
 random documents, and p is the share of such exchanges, the true one among them, after which the runs differ by at least
-as much. Two-sided: (1 + n) / (1 + R). Single categories have the exact probability (``exact``).
+as much. Two-sided: (1 + n) / (1 + R). Single categories have the exact probability (``exact``). Scores of two systems have no
+common scale, so that they cannot stand in one ranking: the p of average precision is that of the bootstrap.
 
 Within each family of tests (all measures; all levels; all categories) p is corrected after Holm (1979): the chance of
 any false alarm in the family stays below the level.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,9 @@ MEASURES: dict[str, Place] = {
     "average_precision_macro": ("average_precision", "macro"),
 }
 OF_LEVELS = ("micro_f1", "macro_f1")
+RANKED = (
+    "average_precision"  # of scores, which have no scale that two systems share: they cannot be exchanged
+)
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,7 @@ def compare_outcomes(a: Outcome, b: Outcome, *, resamples: int = RESAMPLES, seed
     pair = _Pair(first, second, steps, a.taxonomy)
     drawn, by_category_CR = pair.draw(resamples, seed)
     p = pair.test(resamples, seed + 1)
+    p |= {place: _of_draws(drawn[place], pair.point[place].item()) for place in p if place[0] == RANKED}
     sides = [
         {place: value.item() for place, value in pair.measures(addends.whole).items()}
         | ({} if steps is None else areas_at(average_precision(outcome.predictions, outcome.gold)))
@@ -184,6 +190,13 @@ def compare_outcomes(a: Outcome, b: Outcome, *, resamples: int = RESAMPLES, seed
         _categories(a, b, by_category_CR, first, second),
         a.gold.counts(len(a.taxonomy)),
     )
+
+
+def _of_draws(drawn_R: np.ndarray, value: float) -> float:
+    """p by the bootstrap, two-sided: how often a draw, moved as its interval is, lies on the other side of 0."""
+    moved_R = drawn_R + (value - drawn_R.mean())
+    beyond = min(int((moved_R <= 0).sum()), int((moved_R >= 0).sum()))
+    return min(1.0, (1 + 2 * beyond) / (1 + len(drawn_R)))
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -220,6 +233,11 @@ class _Pair:
         one, other = self.measures(first), self.measures(second)
         return {place: other[place] - one[place] for place in one}
 
+    @cached_property
+    def point(self) -> Measures:
+        """The differences on the documents as they are."""
+        return self.difference(self.first.whole, self.second.whole)
+
     def draw(self, resamples: int, seed: int) -> tuple[Measures, np.ndarray | None]:
         """Differences on documents that are drawn again: of measures, and of categories ``[C, R]``."""
         step = at_once(*self.first.matrix.shape)
@@ -234,7 +252,7 @@ class _Pair:
 
     def test(self, resamples: int, seed: int) -> dict[Place, float]:
         """p of each measure, by exchanging documents."""
-        point = self.difference(self.first.whole, self.second.whole)
+        point = self.point
         change, step = self.second - self.first, at_once(*self.first.matrix.shape)
         first, second = (side.matrix.sum(axis=1)[:, None] for side in (self.first, self.second))
         far = dict.fromkeys(point, 0)

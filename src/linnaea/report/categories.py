@@ -49,7 +49,7 @@ def category_columns(
         "test": column(rows, "support"),
         **{key: column(rows, key) for key in ("precision", "recall", "f1", "threshold")},
         **{f"{key}_interval": column(sure, key) for key in ("precision", "recall", "f1")},
-        "baseline_f1": column(beside, "f1"),
+        **{f"baseline_{key}": column(beside, key) for key in ("precision", "recall", "f1")},
     }
 
 

@@ -91,14 +91,18 @@ def headline(
         "cards": [place for place in CARDS if looked_up(metrics, place) is not None],
         "confidence": looked_up(metrics, "intervals.confidence"),
         "resamples": looked_up(metrics, "intervals.resamples"),
-        "baseline": bool(beside),
-        "verdict": verdict(rows, strategy),
+        "baseline": looked_up(beside, "micro.f1") is not None,
+        "verdict": verdict(rows, strategy, looked_up(metrics, "baseline.missing")),
         "better_than_guess": None if guess is None else metrics["micro"]["f1"] > guess.micro.f1,
     }
 
 
-def verdict(rows: list[dict[str, Any]], strategy: str) -> dict[str, str]:
-    """Whether the run is better than the linear baseline, in plain words: ``kind`` and ``text``."""
+def verdict(rows: list[dict[str, Any]], strategy: str, missing: str | None = None) -> dict[str, str]:
+    """Whether the run is better than the linear baseline, in plain words: ``kind`` and ``text``.
+
+    Args:
+        missing: what kept a baseline from being trained.
+    """
     if strategy == "linear":
         return {"kind": "none", "text": "This run is the linear strategy itself, the one to beat."}
     told, kinds = [], []
@@ -113,6 +117,8 @@ def verdict(rows: list[dict[str, Any]], strategy: str) -> dict[str, str]:
         told.append(
             f"{row['name']}: {words} ({_signed(difference['value'])}, interval {_signed(low)} to {_signed(high)})"
         )
+    if not told and missing:
+        return {"kind": "none", "text": f"No linear baseline stands beside this run: {missing}"}
     if not told:
         there = any(row["baseline"] is not None for row in rows)
         text = (
@@ -132,7 +138,9 @@ def verdict(rows: list[dict[str, Any]], strategy: str) -> dict[str, str]:
 
 
 def judged(difference: Mapping[str, Any]) -> str:
-    """``better`` or ``worse`` where the interval leaves 0 out, else ``same``."""
+    """``better`` or ``worse`` by the test, corrected for several measures; without one by the interval; else ``same``."""
+    if "winner" in difference:
+        return {"second": "better", "first": "worse"}.get(difference["winner"], "same")
     low, high = difference["interval"]
     return "better" if low > 0 else "worse" if high < 0 else "same"
 

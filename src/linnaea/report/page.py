@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from linnaea.metrics.outcome import Outcome
 
 PARTS = ("taxonomy", "panel", "headline", "progress", "belief")  # scripts in assets/
+FLAT = ("binary", "multiclass", "multilabel")  # tasks
 
 
 def write_report(run: RunFolder, output: Path | None = None) -> Path:
@@ -56,8 +57,8 @@ def report_data(run: RunFolder) -> dict[str, Any]:
     strategy = str(config.get("training", {}).get("strategy", {}).get("type", "joint"))
     baseline = read_json(run.baseline.metrics) if run.baseline.metrics.is_file() else None
     guess = None
+    single = config.get("task", {}).get("type") == "multiclass"
     if outcome is not None:
-        single = config.get("task", {}).get("type") == "multiclass"
         guess = majority(outcome.gold, outcome.support_C, taxonomy, single=single)
     if "intervals" not in metrics:
         notes.append("These metrics were written without intervals; evaluate or train again for them.")
@@ -65,7 +66,7 @@ def report_data(run: RunFolder) -> dict[str, Any]:
     return {
         "run": _run(run, metrics, about, config, strategy, outcome),
         "notes": notes,
-        "headline": headline(metrics, baseline, guess, strategy),
+        "headline": _headline(headline(metrics, baseline, guess, strategy), config),
         "majority": None if guess is None else list(guess.columns[:10]),
         "majority_count": None if guess is None else len(guess.columns),
         "taxonomy": {
@@ -74,7 +75,8 @@ def report_data(run: RunFolder) -> dict[str, Any]:
             "tree": taxonomy.is_tree,
             "levels": taxonomy.depth,
         },
-        "categories": category_columns(taxonomy, metrics, baseline, support_C),
+        "categories": category_columns(taxonomy, metrics, baseline, support_C)
+        | ({"threshold": None} if single else {}),
         "details": None if outcome is None else details(outcome, _quotes(run)),
         "levels": metrics.get("levels", []),
         "groups": metrics.get("groups"),
@@ -91,6 +93,22 @@ def report_data(run: RunFolder) -> dict[str, Any]:
         "support": None if support_C is None else support_statistics(support_C, tested_C, taxonomy),
         "config": config,
         "metrics": {key: value for key, value in metrics.items() if key not in ("categories", "intervals")},
+    }
+
+
+def _flat(config: Mapping[str, Any]) -> bool:
+    """Whether the task knows of no categories below others."""
+    return config.get("task", {}).get("type") in FLAT
+
+
+def _headline(found: dict[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of flat tasks without hierarchical F1, which is micro-F1 there."""
+    if not _flat(config):
+        return found
+    place = "hierarchical.f1"
+    return found | {
+        "rows": [row for row in found["rows"] if row["key"] != place],
+        "cards": [card for card in found["cards"] if card != place],
     }
 
 
@@ -189,6 +207,7 @@ def _run(
         "strategy": strategy,
         "parts": named,
         "task": config.get("task", {}).get("type"),
+        "flat": _flat(config),
         "closure": config.get("task", {}).get("closure"),
         "threshold": (config.get("decision", {}).get("threshold") or {}).get("type"),
         "aim": (config.get("decision", {}).get("threshold") or {}).get("aim"),

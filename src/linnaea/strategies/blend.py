@@ -150,15 +150,18 @@ def _scale(
     """Scale and shift of least log loss; where pairs are many, over all positives and a sample of the others."""
     if kind == "softmax":
         return _temperature(scores_NC, gold), 0.0
-    positive = np.zeros(scores_NC.size, dtype=bool)
-    positive[gold.rows * scores_NC.shape[1] + gold.values] = True
-    places_P, weight_P = np.arange(len(positive)), np.ones(len(positive))
-    others = np.flatnonzero(~positive)
-    if len(others) > PAIRS:
-        drawn = random.choice(others, PAIRS, replace=False)
-        places_P = np.concatenate([np.flatnonzero(positive), drawn])
-        weight_P = np.where(positive[places_P], 1.0, len(others) / PAIRS)
-    gold_P, weight_P = positive[places_P].astype(np.float64), weight_P / weight_P.sum()
+    positives = np.unique(gold.rows * scores_NC.shape[1] + gold.values)
+    size, drawn = scores_NC.size, None
+    if size - len(positives) > PAIRS:  # some fewer are left, where one was drawn twice or is a positive
+        drawn = np.unique(random.integers(size, size=PAIRS))
+    others = np.setdiff1d(np.arange(size) if drawn is None else drawn, positives, assume_unique=True)
+    places_P = np.concatenate([positives, others])
+    weight_P = np.ones(len(places_P))
+    weight_P[len(positives) :] = (size - len(positives)) / max(1, len(others))
+    gold_P, weight_P = (
+        (np.arange(len(places_P)) < len(positives)).astype(np.float64),
+        weight_P / weight_P.sum(),
+    )
     evidence_P = _evidence(scores_NC.ravel()[places_P], kind)
 
     def loss(point: np.ndarray) -> tuple[float, np.ndarray]:

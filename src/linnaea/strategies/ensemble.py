@@ -23,7 +23,7 @@ from linnaea.config.config import Config
 from linnaea.config.ensemble import EnsembleStrategyConfig, member_configs
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, ModelError
-from linnaea.files import RunFolder, read_json, write_json
+from linnaea.files import RunFolder, atomic, read_json, write_json
 from linnaea.ragged import Ragged
 from linnaea.reporter import Reporter, Silent
 from linnaea.strategies.base import DENSE_SCORES, Fitted, Scorer, ScoreSheet
@@ -117,6 +117,17 @@ class EnsembleScorer:
         return cls(taxonomy, members, blend)
 
 
+def _blended(blend: Blend, tunings: Sequence[Predictions]) -> Predictions:
+    """All members' held-out scores as one, some at a time: log-odds take twice the room of scores."""
+    first, dense = tunings[0], [_dense(tunings[number]) for number in blend.chosen]
+    scores_NC = np.empty_like(dense[0])
+    step = max(1, BLOCK // len(first.taxonomy))
+    for start in range(0, len(first), step):
+        rows = slice(start, start + step)
+        scores_NC[rows] = blend([part[rows] for part in dense])
+    return Predictions(first.ids, first.taxonomy, scores_NC)
+
+
 def _dense(predictions: Predictions) -> np.ndarray:
     assert isinstance(predictions.scores, np.ndarray)  # a block is far below what is kept whole
     return predictions.scores
@@ -168,6 +179,7 @@ class EnsembleStrategy:
         blend = self._blend(tunings, gold)
         for fact, share in zip(facts, blend.shares, strict=True):
             fact["share"] = share
+        self._keep_history(run, blend)
         for number, fact in enumerate(facts, start=1):
             reporter.note(f"member {number} has a share of {fact['share']:.2f}: {fact['name']}")
         whole = {
@@ -179,12 +191,22 @@ class EnsembleStrategy:
             "seconds": round(time.perf_counter() - began, 2),
         }
         scorer = EnsembleScorer(corpus.taxonomy, {number: members[number] for number in blend.chosen}, blend)
-        held_out = blend([_dense(tunings[number]) for number in blend.chosen])
-        tuning = Predictions(tunings[0].ids, corpus.taxonomy, held_out)
+        tuning = _blended(blend, tunings)
         return Fitted(scorer, tuning, gold, support_C, whole, fitted_on_dev=on_dev)
 
+    def _keep_history(self, run: RunFolder, blend: Blend) -> None:
+        """The epochs of the network with the largest share are the run's."""
+        networks = [number for number, own in enumerate(self.configs) if own.training.strategy.network]
+        if not networks:
+            return
+        first = max(networks, key=lambda number: blend.shares[number])
+        with atomic(run.history) as file:
+            file.write(RunFolder(run.checkpoints / f"member-{first + 1}").history.read_bytes())
+
     def _check_size(self, corpus: Corpus) -> None:
-        documents = len(corpus.train) + (0 if corpus.dev is None else len(corpus.dev))
+        tuned, dev = self.config.decision.tuned, 0 if corpus.dev is None else len(corpus.dev)
+        on_dev = tuned is not None and tuned.on == "dev"
+        documents = dev if on_dev else len(corpus.train) + dev
         if documents * len(corpus.taxonomy) > DENSE_SCORES:
             problem = f"an ensemble holds all scores of {documents:,} documents in {len(corpus.taxonomy):,} categories"
             raise ConfigError(

@@ -18,12 +18,12 @@ _UNSPACED_LETTER = regex.compile(rf"[[{UNSPACED}]&&[\p{{L}}]]", regex.V1)
 
 
 class Texts:
-    """Hears of each document: its tokens, letters and whether it came cut."""
+    """Hears of each document: its tokens and letters."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.documents = self.characters = 0
         self._tokens: list[int] = []
-        self._letters = self._unspaced = self._ready = 0
+        self._letters = self._unspaced = 0
         self._cut, self._reporter = WordTokenizer(WordConfig()), reporter
 
     def add(self, document: Document) -> None:
@@ -34,7 +34,6 @@ class Texts:
         ready = not isinstance(document.text, str)
         text = " ".join(document.text) if ready else str(document.text)
         self.characters += len(text)
-        self._ready += ready
         if self.documents <= LOOKED_AT:
             self._tokens.append(len(document.text) if ready else len(self._cut(text)))
             self._letters += sum(map(str.isalpha, text))
@@ -48,6 +47,5 @@ class Texts:
             median_tokens=int(statistics.median(ordered)),
             long_tokens=ordered[int(len(ordered) * 0.95)],
             unspaced=self._unspaced / max(1, self._letters),
-            ready=self._ready > self.documents / 2,
             **others,
         )

@@ -27,9 +27,10 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import DatabaseError
 
 from linnaea.config.space import ChoiceEntry, Entry, FloatEntry, IntEntry
-from linnaea.errors import RunError
+from linnaea.errors import DataError, RunError
 from linnaea.files import RunFolder
 from linnaea.tuning.candidates import Candidates, read_params
 from linnaea.tuning.folder import StudyFolder
@@ -136,6 +137,11 @@ class Study:
             cause = bad.__cause__ or bad
             problem = f"cannot keep the study: {str(cause).splitlines()[0]}"
             raise RunError(problem, where=str(self.folder.database)) from bad
+        except DatabaseError as bad:
+            problem = f"is no database of a study: {str(bad.orig).splitlines()[0]}"
+            raise DataError(
+                problem, where=str(self.folder.database), hint="begin again with --overwrite"
+            ) from bad
 
     def claim(self, wanted: int | None) -> Claim | None:
         """A trial to run now; None: there are as many as ``wanted``, those that run elsewhere among them."""

@@ -143,14 +143,14 @@ function supported(place, support) {
 // How decisions fit the taxonomy: coherence, distance, confusions.
 function fitting(place) {
   const told = [];
-  if (DATA.coherence) {
+  if (DATA.coherence && !RUN.flat) {
     const { documents_with_violations: documents, violations } = DATA.coherence;
     const broken =
       `${plural(documents, "document was", "documents were")} given a category without its parent ` +
       `(${plural(violations, "time", "times")} in all; decoding: ${RUN.decoding}). decision.decoding can forbid that.`;
     told.push(violations ? broken : "Every decision fits the taxonomy: no category without its parents.");
   }
-  if (DATA.distance) {
+  if (DATA.distance && !RUN.flat) {
     const { error, decided, missed } = DATA.distance;
     told.push(
       `Distance in the taxonomy: on average a decision lies ${score(decided, 2)} edges from the nearest label, ` +

@@ -26,15 +26,22 @@ const gain = (value) =>
   value === null
     ? "–"
     : el("span", { class: value > 0.0005 ? "better-text" : value < -0.0005 ? "worse-text" : null }, signed(value));
-const judged = ([low, high]) => (low > 0 ? "better" : high < 0 ? "worse" : "same");
+const WINNERS = { second: "better", first: "worse" };
+// By the test, corrected for several measures, where there is one; else by the interval.
+const judged = ({ interval: [low, high], winner }) =>
+  winner !== undefined ? WINNERS[winner] || "same" : low > 0 ? "better" : high < 0 ? "worse" : "same";
 
-function table(head, rows, caption) {
+// A comma within a name would look like the end of it where names are listed.
+const listed = (names) => names.map((name) => name.replace(/, (\w+)$/, " ($1)")).join(", ");
+
+// On narrow screens a `stacked` one stands row below row, each value behind the name of its column.
+function table(head, rows, caption, kind) {
   return el(
     "div",
     { class: "wide", tabindex: "0", role: "region", "aria-label": caption },
     el(
       "table",
-      {},
+      { class: kind },
       el("caption", { class: "hidden" }, caption),
       el(
         "thead",
@@ -52,7 +59,7 @@ function table(head, rows, caption) {
           el(
             "tr",
             {},
-            row.map((cell, i) => el(i ? "td" : "th", i ? {} : { scope: "row" }, cell)),
+            row.map((cell, i) => el(i ? "td" : "th", i ? { "data-name": head[i] } : { scope: "row" }, cell)),
           ),
         ),
       ),

@@ -38,7 +38,7 @@ function verdicts() {
         ["same", "cannot be told apart in"],
       ]
         .filter(([kind]) => found[kind].length)
-        .map(([kind, words]) => `${words} ${found[kind].join(", ")}`);
+        .map(([kind, words]) => `${words} ${listed(found[kind])}`);
       const kind =
         found.better.length && !found.worse.length ? "better" : found.worse.length && !found.better.length ? "worse" : "none";
       return el("p", { class: `verdict ${kind}` }, `${name} against ${NAMES[0]}: ${parts.join("; ")}.`);
@@ -61,7 +61,7 @@ function told(difference) {
 function measures() {
   const rows = DATA.measures.filter((row) => row.values.some((value) => value !== null));
   const body = rows.map((row) => [
-    el("span", {}, row.name, el("span", { class: "small soft optional" }, el("br"), row.meaning)),
+    el("span", {}, listed([row.name]), el("span", { class: "small soft optional" }, el("br"), row.meaning)),
     ...row.values.map((value, i) => el("span", {}, score(value), " ", range(row.intervals[i]))),
     ...row.differences.map(told),
   ]);
@@ -73,7 +73,7 @@ function measures() {
       node,
       `With 95 % intervals, from ${count(DATA.resamples)} paired bootstrap samples. Right of 0 the other run is better.`,
     ),
-    table(["measure", ...NAMES, ...differences], body, "All measures"),
+    table(["measure", ...NAMES, ...differences], body, "All measures", "stacked"),
     el(
       "p",
       { class: "small soft" },
@@ -91,7 +91,8 @@ function measures() {
         mode: "markers",
         name: plain(name),
         x: here.map((row) => row.differences[i].value),
-        y: here.map((row) => row.name),
+        y: here.map((row) => listed([row.name])),
+        orientation: "h",
         marker: { color: ofRun(c, i), size: 10, symbol: SIGNS[i % SIGNS.length] },
         error_x: {
           type: "data",
@@ -105,11 +106,12 @@ function measures() {
       };
     }),
     layout: {
-      height: 110 + 38 * shown.length,
+      height: 110 + (26 + 12 * OTHERS.length) * shown.length,
       showlegend: OTHERS.length > 1,
       xaxis: { title: { text: "difference" }, rangemode: "tozero", zeroline: true, zerolinecolor: c.fg, zerolinewidth: 1.5 },
       yaxis: { type: "category" },
       scattermode: "group",
+      scattergap: 0.3,
     },
   }));
 }
@@ -131,7 +133,7 @@ function levels() {
         name,
         node,
         null,
-        folded("The numbers", table(["", "categories", ...OTHERS], rows, `${name} by level: differences to the first run`)),
+        folded("The numbers", table(["", "categories", ...OTHERS], rows, `${name} by level: differences to the first run`, "stacked")),
       ),
     );
     chart(node, `${name} by level`, (c) => ({
@@ -233,12 +235,15 @@ function categories() {
       ` ${chance(pair.holm[column])}`,
     );
   }
+  // Only what the corrected test tells apart is coloured.
+  const change = (value, c) =>
+    value === null ? "–" : el("span", { class: `${sign({ winner: pair.winner[c] })}-text` }, signed(value));
   const value = (key) => (c) => (tested(c) ? pair[key][c] : null);
   const columns = [
     ["Documents", "optional", (c) => fact("test", c), count],
     ["First", null, value("first"), (one) => score(one)],
     ["Other", null, value("second"), (one) => score(one)],
-    ["Difference", null, (c) => (tested(c) ? pair.second[c] - pair.first[c] : null), gain],
+    ["Difference", null, (c) => (tested(c) ? pair.second[c] - pair.first[c] : null), change],
     ["p", null, value("holm"), (one) => (one === null ? "–" : one < 0.001 ? "< 0.001" : score(one))],
   ];
   const swatch = (c) => ({ first: "var(--run)", second: "var(--base)" })[pair.winner[c]] || "var(--none)";

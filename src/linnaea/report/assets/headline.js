@@ -56,7 +56,7 @@ function card(row) {
         );
   const difference = row.difference;
   const against = difference
-    ? el("span", { class: `${judged(difference.interval)}-text` }, `(${signed(difference.value)})`)
+    ? el("span", { class: `${judged(difference)}-text` }, `(${signed(difference.value)})`)
     : null;
   return el(
     "div",
@@ -82,7 +82,7 @@ function headline() {
   byId("cards").replaceChildren(...HEAD.rows.filter((row) => HEAD.cards.includes(row.key)).map(card));
   byId("reading").textContent = reading().join(" ");
   const none = HEAD.confidence ? HEAD.rows.filter((row) => !row.interval).map((row) => row.name) : [];
-  const without = none.length ? el("p", { class: "small soft" }, `Too costly for an interval: ${none.join(", ")}.`) : "";
+  const without = none.length ? el("p", { class: "small soft" }, `Too costly for an interval: ${listed(none)}.`) : "";
   byId("scores").replaceChildren(folded("All measures, and what they mean", measures(), without));
 }
 
@@ -110,8 +110,8 @@ function reading() {
 
 function measures() {
   const part = (key, name, cell) => (has(key) ? [[name, cell]] : []);
-  const change = ({ value, interval }) =>
-    el("span", { class: `${judged(interval)}-text` }, signed(value), " ", range(interval, signed));
+  const change = (difference) =>
+    el("span", { class: `${judged(difference)}-text` }, signed(difference.value), " ", range(difference.interval, signed));
   const columns = [
     ["measure", (row) => el("span", {}, row.name, el("span", { class: "small soft optional" }, el("br"), row.meaning))],
     ["this run", (row) => el("span", {}, score(row.value), " ", range(row.interval))],
@@ -124,5 +124,6 @@ function measures() {
     columns.map(([name]) => name),
     rows,
     "All measures",
+    "stacked",
   );
 }

@@ -16,6 +16,8 @@ class Panel {
     const heading = el("h3", { tabindex: "-1", id: "panel-title" }, CATEGORIES.name[column]);
     const curve = DETAILS && DETAILS.curves[column] ? el("div", {}) : null;
     const histogram = DETAILS ? el("div", {}) : null;
+    const moved = RUN.decoding && RUN.decoding !== "none";
+    const beside = moved ? " Decoding looks at other categories too and can put the cross beside the curve." : "";
     this.node.replaceChildren(
       heading,
       this.place(column),
@@ -26,7 +28,7 @@ class Panel {
             figure(
               "Precision over recall",
               curve,
-              "The cross is what was decided. A curve ends where no more of its documents have a score.",
+              `The cross is what was decided. A curve ends where no more of its documents have a score.${beside}`,
             ),
           ]
         : []),
@@ -72,16 +74,18 @@ class Panel {
   scores(column) {
     const cell = (key) => el("span", {}, score(fact(key, column)), " ", range(fact(`${key}_interval`, column)));
     const rows = [["this run", cell("precision"), cell("recall"), cell("f1")]];
-    if (CATEGORIES.baseline_f1) rows.push(["linear baseline", "", "", score(fact("baseline_f1", column))]);
+    const beside = ["precision", "recall", "f1"].map((key) => score(fact(`baseline_${key}`, column)));
+    if (CATEGORIES.baseline_f1) rows.push(["linear baseline", ...beside]);
     return table(["", "precision", "recall", "F1"], rows, `Scores of ${CATEGORIES.name[column]}`);
   }
 
   about(column) {
     const threshold = fact("threshold", column);
+    const decided = threshold === null ? "never decided" : `decided from a score of ${score(threshold)}`;
     const facts = [
       `${count(fact("test", column))} documents here`,
       `${count(fact("train", column))} in train`,
-      threshold === null ? "never decided" : `decided from a score of ${score(threshold)}`,
+      ...(RUN.task === "multiclass" ? [] : [decided]),
     ];
     if (DETAILS)
       facts.push(`${count(DETAILS.wrong_count[column])} wrongly decided`, `${count(DETAILS.missed_count[column])} missed`);
@@ -111,7 +115,8 @@ class Panel {
           y: precision,
           mode: recall.length > 1 ? "lines" : "markers",
           name: "all thresholds",
-          line: { color: c.run, width: 2 },
+          // From a point on wrong documents come first: precision falls, then recall rises.
+          line: { shape: "vh", color: c.run, width: 2 },
           hovertemplate: "recall %{x:.3f}<br>precision %{y:.3f}<extra></extra>",
         },
         {

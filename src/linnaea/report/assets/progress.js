@@ -61,7 +61,7 @@ function groupBars(place, title, names, rows, beside, sure, more) {
     cell(rows, sure, i, "macro_f1"),
     ...(beside ? [cell(beside, null, i, "macro_f1")] : []),
   ]);
-  place.append(figure(title, node, null, folded("The numbers", table(head, body, title))));
+  place.append(figure(title, node, null, folded("The numbers", table(head, body, title, "stacked"))));
   chart(node, `${title}: micro-F1 and macro-F1; the numbers stand in the table below`, (c) => ({
     traces: traces(c),
     layout: {
@@ -156,13 +156,16 @@ function learning() {
     const reasons = {
       linear: "The linear strategy is fitted in one go",
       per_category: "Under per_category each category has a network of its own",
+      ensemble: "The members of an ensemble keep a history each, in checkpoints/member-N",
     };
     const why = reasons[RUN.strategy] || "This run kept no history";
     place.append(el("p", { class: "soft" }, `${why}: there are no epochs to draw.`));
     return;
   }
+  if (RUN.strategy === "ensemble")
+    place.append(el("p", { class: "small soft" }, "Of the network with the largest share among the members."));
   const keys = Object.keys(epochs[epochs.length - 1].dev || {});
-  const measures = keys.filter((key) => key in CURVES);
+  const measures = keys.filter((key) => key in CURVES && !(RUN.flat && key === "hierarchical_f1"));
   const dev = (key) => epochs.map((line) => (line.dev && line.dev[key] !== undefined ? line.dev[key] : null));
   const rows = epochs.map((line, i) => [
     String(line.epoch),

@@ -12,11 +12,11 @@ function top() {
   const notes = [...DATA.notes];
   if (RUN.split === "dev")
     notes.unshift(
-      "There were no test documents: these numbers are of dev, which training and thresholds have seen. They flatter.",
+      "There were no test documents: these numbers are of dev, which training and thresholds have seen. They flatter, and the linear baseline has not seen it.",
     );
   if (RUN.split === "cross")
     notes.unshift(
-      "There were no test documents: these numbers are of out-of-fold scores, on which the thresholds were tuned too.",
+      "There were no test documents: these numbers are of out-of-fold scores, on which thresholds were tuned, and epochs of networks chosen, too. They flatter.",
     );
   byId("notes").replaceChildren(...notes.map((text) => el("p", { class: "note" }, text)));
 }
@@ -24,18 +24,25 @@ function top() {
 function taxonomy() {
   const unmeasured = CATEGORIES.id.filter((_, column) => !tested(column)).length;
   const told = ["Colour tells F1, size the number of documents. Choose a category in the picture or in the list."];
-  if (DATA.taxonomy.levels > 1)
-    told.push("In the picture a category with others below it opens as well; the middle goes back.");
   if (unmeasured)
     told.push(
       `${plural(unmeasured, "category has", "categories have")} no documents here: with size set to “all alike” they can be seen.`,
     );
   if (!DATA.taxonomy.tree) told.push("Some categories have several parents; each is drawn once, below its first.");
-  byId("taxonomy-note").textContent = told.join(" ");
   let shape = "sunburst";
+  const explain = () => {
+    const back = { sunburst: "the middle goes back", treemap: "the bar on top goes back" }[shape];
+    const zoom = `In the picture a category with others below it opens as well; ${back}.`;
+    byId("taxonomy-note").textContent = [...told, ...(DATA.taxonomy.levels > 1 ? [zoom] : [])].join(" ");
+  };
   const size = byId("size");
   if (!CATEGORIES.train) size.querySelector("[value=train]").remove();
-  const paint = () => taxonomyChart(byId("map"), shape, size.value, (column) => choose(column, false));
+  const map = byId("map");
+  const paint = () => taxonomyChart(map, shape, size.value, (column) => open(column, false));
+  const whole = () => {
+    Plotly.purge(map);
+    paint();
+  };
   const columns = [
     ...(CATEGORIES.train ? [["Train", "optional", (c) => fact("train", c), count]] : []),
     ...(CATEGORIES.test ? [["Documents", null, (c) => fact("test", c), count]] : []),
@@ -60,6 +67,10 @@ function taxonomy() {
     () => list.back(),
   );
   function choose(column, focus) {
+    if (zoomed(map)) whole();
+    open(column, focus);
+  }
+  function open(column, focus) {
     panel.show(column, focus);
     list.mark(column);
     if (!focus && matchMedia("(max-width: 60rem)").matches) byId("panel").scrollIntoView({ block: "start" });
@@ -68,12 +79,13 @@ function taxonomy() {
     byId(name).addEventListener("click", () => {
       shape = name;
       for (const other of ["sunburst", "treemap"]) byId(other).setAttribute("aria-pressed", String(other === name));
-      Plotly.purge(byId("map"));
-      paint();
+      explain();
+      whole();
     });
   }
-  size.addEventListener("change", paint);
+  size.addEventListener("change", whole);
   legend(byId("scale"));
+  explain();
   paint();
   const worth = (column) =>
     (DETAILS ? DETAILS.wrong_count[column] + DETAILS.missed_count[column] : fact("test", column)) /

@@ -16,6 +16,21 @@ function said(value) {
   return JSON.stringify(value);
 }
 
+const seconds = (value) =>
+  value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
+
+// 1, 2 and 5 of each power of ten, over many powers 1 alone; where too few of them lie between the ends, the ends.
+function logTicks(values) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const steps = high / low > 1000 ? [1] : [1, 2, 5];
+  const powers = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) powers.push(power);
+  const ticks = powers.flatMap((power) => steps.map((step) => Number(`${step}e${power}`)));
+  const between = ticks.filter((tick) => tick >= low && tick <= high);
+  const tickvals = between.length > 1 ? ticks : [low, high];
+  return { tickvals, ticktext: tickvals.map((tick) => String(Number(tick.toPrecision(3)))) };
+}
+
 function start() {
   const states = ["complete", "pruned", "failed", "running"]
     .map((state) => [state, TRIALS.filter((trial) => trial.state === state).length])
@@ -40,7 +55,7 @@ function start() {
         { class: "card" },
         el("div", { class: "name" }, `${metric} of trial ${bestTrial.number}`),
         el("div", { class: "value" }, score(bestTrial.value, 4)),
-        el("div", { class: "small soft" }, `${said(bestTrial.seconds)} seconds`),
+        el("div", { class: "small soft" }, `${seconds(bestTrial.seconds)} seconds`),
       ),
     ),
     el(
@@ -164,6 +179,7 @@ function settings() {
     if (!having.length) continue;
     const numeric = having.every((trial) => typeof trial.params[key] === "number");
     const log = numeric && DATA.space[key] && DATA.space[key].log;
+    const ticks = log ? logTicks(having.map((trial) => trial.params[key])) : {};
     const node = el("div", {});
     byId("settings-body").append(figure(key, node));
     chart(node, `${metric} by ${key}`, (c) => ({
@@ -184,7 +200,7 @@ function settings() {
       layout: {
         height: 270,
         showlegend: false,
-        xaxis: { type: !numeric ? "category" : log ? "log" : "linear", dtick: log ? 1 : undefined },
+        xaxis: { type: !numeric ? "category" : log ? "log" : "linear", ...ticks },
         yaxis: { title: { text: metric } },
       },
     }));
@@ -207,11 +223,11 @@ function trials() {
           ? "finished"
           : trial.state,
     score(trial.value, 4),
-    said(trial.seconds),
+    seconds(trial.seconds),
     ...KEYS.map((key) => said(trial.params[key])),
   ]);
   byId("trials-body").append(
-    table(["trial", "state", metric, "seconds", ...KEYS], rows, "All trials"),
+    table(["trial", "state", metric, "seconds", ...KEYS], rows, "All trials", "stacked"),
     folded("What was searched", el("pre", { tabindex: "0" }, JSON.stringify(DATA.space, null, 2))),
   );
 }

@@ -97,7 +97,7 @@ function taxonomyChart(node, shape, measure, choose) {
         },
         insidetextorientation: "auto",
         tiling: shape === "treemap" ? { packing: "squarify", pad: 2 } : undefined,
-        pathbar: shape === "treemap" ? { visible: true, textfont: { color: c.fg } } : undefined,
+        pathbar: shape === "treemap" ? { visible: true, thickness: 30, textfont: { color: c.fg, size: 14 } } : undefined,
       },
     ],
     layout: {
@@ -110,10 +110,15 @@ function taxonomyChart(node, shape, measure, choose) {
     node.removeAllListeners(name);
     node.on(name, (event) => {
       const column = Number(event.points[0].id);
-      if (Number.isInteger(column)) choose(column);
+      if (!Number.isInteger(column)) return true;
+      choose(column);
+      return children[column].length > 0; // a leaf is opened in the panel, not in the picture
     });
   }
 }
+
+// Whether a part of the taxonomy fills the picture.
+const zoomed = (node) => !["", "root", undefined].includes(node.data && node.data[0].level);
 
 function legend(node) {
   node.replaceChildren(
@@ -125,7 +130,7 @@ function legend(node) {
   );
 }
 
-// The list: typing filters, headers sort, arrow keys walk, Enter opens. A column is [header, class, value(category), shown(value)];
+// The list: typing filters, headers sort, arrow keys walk, Enter opens. A column is [header, class, value(category), shown(value, category)];
 // the first one shows the name.
 class CategoryList {
   constructor(node, search, status, choose, columns, swatch) {
@@ -203,7 +208,7 @@ class CategoryList {
     );
     const indent = this.sorted === null ? `padding-left: ${(way(c).length - 1) * 0.9 + 0.5}rem` : null;
     const swatch = el("span", { class: "swatch", style: `background: ${this.swatch(c)}` });
-    const cells = this.columns.slice(1).map(([, kind, value, shown]) => el("td", { class: kind }, shown(value(c))));
+    const cells = this.columns.slice(1).map(([, kind, value, shown]) => el("td", { class: kind }, shown(value(c), c)));
     return el("tr", { "data-column": c }, el("td", { style: indent }, el("span", { class: "cell" }, swatch, open)), cells);
   }
 
