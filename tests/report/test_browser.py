@@ -15,6 +15,7 @@ from linnaea.metrics.paired import compare_outcomes
 from linnaea.report.compare import write_comparison
 from linnaea.report.page import write_report
 from linnaea.report.study import write_study
+from tests.references.worlds import flat
 from tests.report.conftest import until
 from tests.report.runs import NASTY, STUDY, made_outcome, made_run, nasty_taxonomy
 
@@ -88,6 +89,56 @@ def test_click_in_the_sunburst_and_the_treemap(page: Any) -> None:
     page.select_option("#size", "equal")
     assert page.locator("#map g.slice").count() > 0
     page.click("#sunburst")
+
+
+def test_a_treemap_opens_no_leaf_and_comes_back(page: Any) -> None:
+    slices = "document.querySelectorAll('#map g.slice').length"
+    whole = len(nasty_taxonomy()) + 1
+    page.click("#treemap")
+    assert "the bar on top goes back" in page.inner_text("#taxonomy-note")
+    until(page, f"{slices} === {whole}")
+    click_slice(page, "leaf")
+    until(page, "document.getElementById('panel-title').textContent === 'leaf'")
+    page.wait_for_timeout(900)  # longer than plotly takes to open one
+    assert page.evaluate(slices) == whole
+    for back in (
+        lambda: page.locator("#map g.pathbar", has_text="Root").first.click(),
+        lambda: page.click("#list tbody button >> nth=0"),
+        lambda: page.select_option("#size", "test"),
+    ):
+        click_slice(page, "plants")
+        until(page, f"{slices} < {whole}")
+        page.wait_for_timeout(900)
+        back()
+        until(page, f"{slices} === {whole}")
+    page.click("#sunburst")
+    assert "the middle goes back" in page.inner_text("#taxonomy-note")
+
+
+def test_flat_tasks_speak_of_no_taxonomy(tmp_path: Path, opened: Open) -> None:
+    run = made_run(tmp_path / "run", made_outcome(flat(5), 60))
+    config = json.loads(run.config.read_text())
+    config["task"] = {"type": "multiclass"}
+    run.config.write_text(json.dumps(config))
+    page = opened(write_report(run)).page
+    assert "hierarchical" not in page.inner_text("#headline").lower()
+    assert page.locator("#cards .card").count() == 2
+    assert "decided from" not in page.inner_text("#panel")
+    assert "threshold" not in page.locator("#panel .annotation-text").all_inner_texts()
+    assert "taxonomy" not in page.inner_text("#coherence-body")
+
+
+def test_comparison_colours_what_a_test_tells_apart(tmp_path: Path, opened: Open) -> None:
+    taxonomy = nasty_taxonomy()
+    runs = [made_outcome(taxonomy, 40, skill=skill) for skill in (2.0, 2.2)]
+    metrics = [{"split": "test", **run.evaluate().to_json(intervals=False)} for run in runs]
+    pair = compare_outcomes(runs[0], runs[1], resamples=30)
+    assert not any(one.winner for one in pair.categories)
+    page = opened(write_comparison(tmp_path / "compared.html", ["a", "b"], metrics, [pair])).page
+    assert page.locator("#list td:has-text('+0.')").count() > 0
+    assert page.locator("#list .better-text, #list .worse-text").count() == 0
+    assert "macro-F1 (present)" in page.inner_text("#verdicts")
+    assert "average precision (micro)" in page.inner_text("#measures-body")
 
 
 def test_by_keyboard(page: Any) -> None:

@@ -119,6 +119,21 @@ def test_baseline_beside(tmp_path: Path) -> None:
     assert data["categories"]["baseline_f1"] == pytest.approx(
         [row["f1"] for row in beside["categories"]], abs=1e-4
     )
+    assert data["categories"]["baseline_recall"] == pytest.approx(
+        [row["recall"] for row in beside["categories"]], abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("task", ["hierarchical", "multilabel", "multiclass"])
+def test_flat_tasks(tmp_path: Path, task: str) -> None:
+    run = made_run(tmp_path / "run", small_outcome())
+    config = json.loads(run.config.read_text())
+    run.config.write_text(json.dumps(config | {"task": {"type": task}}))
+    data = report_data(run)
+    is_flat = task != "hierarchical"
+    assert data["run"]["flat"] == is_flat
+    assert ("hierarchical.f1" in data["headline"]["cards"]) != is_flat
+    assert (data["categories"]["threshold"] is None) == (task == "multiclass")
 
 
 def test_label_and_support_statistics() -> None:

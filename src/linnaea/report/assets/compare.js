@@ -111,7 +111,7 @@ function measures() {
       xaxis: { title: { text: "difference" }, rangemode: "tozero", zeroline: true, zerolinecolor: c.fg, zerolinewidth: 1.5 },
       yaxis: { type: "category" },
       scattermode: "group",
-      scattergap: 0.3,
+      scattergap: 0.5,
     },
   }));
 }

@@ -113,7 +113,7 @@ function measures() {
   const change = (difference) =>
     el("span", { class: `${judged(difference)}-text` }, signed(difference.value), " ", range(difference.interval, signed));
   const columns = [
-    ["measure", (row) => el("span", {}, row.name, el("span", { class: "small soft optional" }, el("br"), row.meaning))],
+    ["measure", (row) => el("span", {}, listed([row.name]), el("span", { class: "small soft optional" }, el("br"), row.meaning))],
     ["this run", (row) => el("span", {}, score(row.value), " ", range(row.interval))],
     ...part("baseline", "linear baseline", (row) => el("span", {}, score(row.baseline), " ", range(row.baseline_interval))),
     ...part("difference", "difference", (row) => (row.difference ? change(row.difference) : "")),

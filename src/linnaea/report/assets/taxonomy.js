@@ -4,6 +4,7 @@ const CATEGORIES = DATA.categories;
 const COUNT = CATEGORIES.id.length;
 const LISTED = 1500; // rows of the list at once
 const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]; // viridis: read alike with any colour vision
+const BAR = 30; // height of the bar above a treemap
 const children = CATEGORIES.id.map(() => []);
 CATEGORIES.parent.forEach((above, column) => {
   if (above >= 0) children[above].push(column);
@@ -68,6 +69,7 @@ function wrapped(name) {
 }
 
 function taxonomyChart(node, shape, measure, choose) {
+  const bar = shape === "treemap" ? BAR + 4 : 0; // plotly draws it in the margin
   const total = sizes(measure);
   const top = CATEGORIES.parent.reduce((sum, above, column) => sum + (above < 0 ? total[column] : 0), 0);
   const hover = CATEGORIES.id.map((_, c) =>
@@ -97,12 +99,12 @@ function taxonomyChart(node, shape, measure, choose) {
         },
         insidetextorientation: "auto",
         tiling: shape === "treemap" ? { packing: "squarify", pad: 2 } : undefined,
-        pathbar: shape === "treemap" ? { visible: true, thickness: 30, textfont: { color: c.fg, size: 14 } } : undefined,
+        pathbar: shape === "treemap" ? { visible: true, thickness: BAR, textfont: { color: c.fg, size: 14 } } : undefined,
       },
     ],
     layout: {
-      height: Math.min(520, Math.max(320, node.clientWidth)),
-      margin: { l: 4, r: 4, t: 4, b: 4 },
+      height: Math.min(520, Math.max(320, node.clientWidth)) + bar,
+      margin: { l: 4, r: 4, t: 4 + bar, b: 4 },
       uniformtext: { minsize: 9, mode: "hide" },
     },
   }));
