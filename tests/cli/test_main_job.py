@@ -143,7 +143,7 @@ def test_without_test_documents(corpus: Path, linnaea: Call) -> None:
     assert crossed.json()["split"] == "cross"
     assert crossed.json()["documents"] == 200
     fixed = {"threshold": "fixed", "decoding": "none"}
-    nothing = linnaea(
+    fixed_run = linnaea(
         "train",
         "linear.json",
         "--set",
@@ -153,9 +153,13 @@ def test_without_test_documents(corpus: Path, linnaea: Call) -> None:
         "--set",
         f"decision={json.dumps(fixed)}",
     )
-    assert nothing.code == 0, nothing.err
-    assert "nothing was measured" in nothing.err
-    assert not (corpus / "c" / "metrics.json").exists()
+    assert fixed_run.code == 0, fixed_run.err
+    measured = json.loads((corpus / "c" / "metrics.json").read_text())
+    assert (measured["split"], measured["documents"]) == (
+        "cross",
+        200,
+    )  # out of fold, though nothing is tuned
+    assert json.loads((corpus / "c" / "model" / "model.json").read_text())["facts"]["fitted_documents"] == 200
     assert linnaea("predict", "c", "test.jsonl").code == 0
 
 
@@ -227,7 +231,7 @@ def test_torchrun_leaves_one_run_folder(corpus: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len((corpus / "run" / "history.jsonl").read_text().splitlines()) == 2
-    assert done.stdout.count("micro ") == 1
+    assert done.stdout.count("\nmicro ") == 1
     again = subprocess.run(
         [*command, "train", "fasttext.json"], capture_output=True, text=True, cwd=corpus, env=environment
     )

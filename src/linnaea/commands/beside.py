@@ -70,7 +70,7 @@ def _compared(
         write_json(place.config, own.dump())
         found = fit(own, corpus, place, reporter=Muted(reporter), split=outcome.split)
     if not found.metrics:
-        raise DataError("it has no out-of-fold scores where nothing is tuned", hint="give test documents")
+        raise DataError("nothing is left to measure it on", hint="give test documents")
     other = Outcome.load(place.outcome, outcome.predictions.taxonomy)
     measures = compare_outcomes(other, outcome).measures
     return {
@@ -101,9 +101,7 @@ def linear_beside(config: Config, place: RunFolder) -> Config:
     decision = dumped["decision"]
     if decision.get("threshold", {}).get("type") == "strategy":  # the networks found them, one a category
         decision["threshold"] = {"type": "per_category"}
-    if config.task.type == "multiclass":  # which changes no choice, and asks for out-of-fold scores
-        decision["calibration"] = decision.get("calibration") or {"type": "temperature"}
-    for key in config.decision.held_out.keys() | {"calibration"}:
+    for key in config.decision.held_out:
         if decision.get(key):
             decision[key].pop("folds", None)
             decision[key]["on"] = "cross"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +81,10 @@ def fit(
     """
     reporter = reporter or Silent()
     check_held_out(config, corpus)
-    if corpus.test is None and corpus.dev is not None and _learns_from_dev(config):
-        corpus, split = replace(corpus, dev=None, test=corpus.dev), "dev"
-    fitted = (strategy or build_strategy(config)).fit(corpus, run, resume=resume, reporter=reporter)
+    strategy = strategy or build_strategy(config)
+    if corpus.test is None and isinstance(config.training.strategy, LinearConfig):
+        strategy.measured = True  # type: ignore[attr-defined]  # it learns from dev: all else is out of fold
+    fitted = strategy.fit(corpus, run, resume=resume, reporter=reporter)
     if not fitted.main_process:
         return Result(run, {}, main_process=False)
     model = decided_model(config, corpus, fitted, reporter, settle)
@@ -117,11 +118,6 @@ def _scored(corpus: Corpus, split: str) -> list[Split]:
         return [corpus.test]
     both = [corpus.train, corpus.dev] if split == "cross" else [corpus.dev]
     return [part for part in both if part is not None]
-
-
-def _learns_from_dev(config: Config) -> bool:
-    """Whether the strategy would learn from dev too and leave nothing to be measured on: linear, with nothing tuned."""
-    return isinstance(config.training.strategy, LinearConfig) and config.decision.tuned is None
 
 
 def decided_model(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 Scores = Literal["sigmoid", "softmax"]
 BLOCK = 2**24  # scores worked on at once
+FOLDS = 5  # where nothing is tuned
 DENSE_WEIGHTS = 2**26  # up to 256 MB the weights are laid out densely for scoring
 
 
@@ -139,6 +140,8 @@ class LinearStrategy:
     def __init__(self, settings: LinearConfig, config: Config) -> None:
         self.settings, self.config = settings, config
         self.tuned = config.decision.tuned
+        self.measured = False
+        """Whether out-of-fold scores are wanted although nothing is tuned on them: to be measured by, without test."""
 
     def fit(
         self, corpus: Corpus, run: RunFolder, *, resume: bool = False, reporter: Reporter | None = None
@@ -160,6 +163,8 @@ class LinearStrategy:
         features, sizes = self.config.input.features, corpus.featurizer.sizes
         counts = count_features(documents, features, sizes, np.arange(len(documents)))
         folds = self.tuned.folds if self.tuned is not None and not on_dev else 0
+        if self.measured and self.tuned is None and len(documents) > 1:
+            folds = min(FOLDS, len(documents))
         fitter = Fitter(self.config, self.settings, corpus, (folds + 1) * counts.nnz, reporter)
         tuning = fitter.out_of_fold(documents, counts, folds) if folds else None
         scorer = fitter.fit(counts, documents.labels)
