@@ -220,12 +220,10 @@ def headline(metrics: dict[str, Any]) -> Table:
     beside: dict[str, Any] = metrics.get("baseline", {})
     for key in ("micro", "macro") if "difference" in beside else ():
         value, (low, high) = (beside["difference"][f"{key}_f1"][name] for name in ("value", "interval"))
-        here = [f"here {value:+.4f} ({low:+.4f} to {high:+.4f})"] if intervals else []
+        here = [f"here {value:+.3f} ({low:+.3f}, {high:+.3f})"] if intervals else []
         table.add_row(f"{beside['strategy']} baseline, {key}", "", "", f"{beside[key]['f1']:.4f}", *here)
     coherence = metrics["coherence"]
-    table.add_row(
-        "documents that contradict the taxonomy", "", "", f"{coherence['documents_with_violations']:,}"
-    )
+    table.add_row("incoherent documents", "", "", f"{coherence['documents_with_violations']:,}")
     return table
 
 
