@@ -193,7 +193,7 @@ def _check_folder(path: Path, section: Section, reporter: Reporter) -> None:
 
 def _check_file(section: Section, taxonomy: Taxonomy | None) -> None:
     """A corpus file that no config names. Plain text is there to be predicted: it needs no labels."""
-    name = _split_of(Path(section.path))
+    name = split_of(Path(section.path))
     data = DataConfig.read({name or "train": section.path})
     try:
         text = format_of(section.path) == "text"
@@ -205,7 +205,7 @@ def _check_file(section: Section, taxonomy: Taxonomy | None) -> None:
     _check_data(section, data, TaskConfig(), known, None, need_labels=not text, alone=name or "file")
 
 
-def _split_of(path: Path) -> Literal["train", "dev", "test"] | None:
+def split_of(path: Path) -> Literal["train", "dev", "test"] | None:
     """Which split a file is by its name; None: it does not say."""
     found = re.search(r"(?<![a-z])(train|dev|valid|test)", path.name.partition(".")[0].lower())
     names: dict[str, Literal["train", "dev", "test"]] = {"train": "train", "test": "test"}

@@ -83,7 +83,10 @@ def fit(
     check_held_out(config, corpus)
     strategy = strategy or build_strategy(config)
     if corpus.test is None and isinstance(config.training.strategy, LinearConfig):
-        strategy.measured = True  # type: ignore[attr-defined]  # it learns from dev: all else is out of fold
+        from linnaea.strategies.linear import LinearStrategy  # which a network does without
+
+        if isinstance(strategy, LinearStrategy):
+            strategy.measured = True  # it learns from dev, too: it is measured out of fold
     fitted = strategy.fit(corpus, run, resume=resume, reporter=reporter)
     if not fitted.main_process:
         return Result(run, {}, main_process=False)

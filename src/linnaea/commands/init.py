@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from linnaea.commands.check import split_of
 from linnaea.config.config import Config
 from linnaea.config.presets import AIMS, PRESETS, CorpusFacts, preset_config
 from linnaea.config.task import DataConfig, TaskConfig
@@ -20,7 +21,6 @@ from linnaea.reporter import Reporter, Silent
 from linnaea.taxonomy.readers import read_taxonomy
 from linnaea.text.facts import Texts
 
-SPLITS = {"train": r"train", "dev": r"dev|valid\w*", "test": r"test"}
 CORPUS_NAMES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz")
 TAXONOMY_NAMES = (".tsv", ".txt", ".json", ".csv")
 
@@ -134,19 +134,19 @@ def _files(data: Path) -> dict[str, Path]:
         stem = path.name.partition(".")[0].lower()
         if path.is_file() and stem == "taxonomy" and path.name.endswith(TAXONOMY_NAMES):
             found.setdefault("taxonomy", path)
-        for split, pattern in SPLITS.items():
-            named = re.fullmatch(rf"(?:.*[^a-z])?(?:{pattern})(?:[^a-z].*)?", stem)
-            if path.is_file() and path.name.endswith(CORPUS_NAMES) and named:
-                if split in found:
-                    problem = f"two files of {split}: {found[split].name} and {path.name}"
-                    raise UsageError(
-                        problem, where=str(data), hint="name the train file, or write data in the config"
-                    )
-                found[split] = path
+        split = split_of(path)
+        if split is None or not path.is_file() or not path.name.endswith(CORPUS_NAMES):
+            continue
+        if split in found:
+            problem = f"two files of {split}: {found[split].name} and {path.name}"
+            raise UsageError(
+                problem, where=str(data), hint="name the train file, or write data in the config"
+            )
+        found[split] = path
     if "train" not in found:
         hint = f"call it train{CORPUS_NAMES[0]}, or name the file"
         raise UsageError("holds no file of train", where=str(data), hint=hint)
-    return {name: found[name] for name in (*SPLITS, "taxonomy") if name in found}
+    return {name: found[name] for name in ("train", "dev", "test", "taxonomy") if name in found}
 
 
 def _look(data: DataConfig, taxonomy: Path | None, reporter: Reporter) -> CorpusFacts:

@@ -7,6 +7,7 @@ their order.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import unicodedata
 import zlib
 from collections.abc import Sequence
@@ -24,16 +25,19 @@ def texts_digest(splits: Sequence[Split]) -> str | None:
     """SHA-256 (hex) of ids and texts; None where texts were cut into the pieces of a pretrained tokenizer, or not kept."""
     if any(isinstance(split.featurizer.config.tokenizer, PretrainedTokenizerConfig) for split in splits):
         return None
-    named = [(id, split, row) for split in splits for row, id in enumerate(split.ids)]
-    # By a hash of the id, so that the order of documents does not matter; ids may repeat.
-    named.sort(key=lambda item: (zlib.crc32(item[0].encode("utf-8", "replace")), item[0]))
+    named = ((id, split, row) for split in splits for row, id in enumerate(split.ids))
     told = []
-    for id, split, row in named[:SAMPLE]:
+    # By a hash of the id, so that the order of documents does not matter; ids may repeat.
+    for id, split, row in heapq.nsmallest(SAMPLE, named, key=lambda item: (_number(item[0]), item[0])):
         text = _said(split, row)
         if text is None:
             return None
         told.append(hashlib.sha256(f"{id}\0{text}".encode("utf-8", "replace")).digest())
     return hashlib.sha256(b"".join(sorted(told))).hexdigest()
+
+
+def _number(id: str) -> int:
+    return zlib.crc32(id.encode("utf-8", "replace"))
 
 
 def _said(split: Split, row: int) -> str | None:
