@@ -88,6 +88,8 @@ def test_the_whole_way(place: Path, linnaea: Call, config: str, settings: list[s
     new = place / "run-grown"
     assert value["metrics"] == json.loads((new / "metrics.json").read_text())
     assert value["metrics"]["split"] == "test"
+    beside = value["metrics"].get("baseline", {})
+    assert ("difference" in beside) == (config != "linear.json"), beside
     assert hashes(place / "run") == before, "the old run is never touched"
     was, now = thresholds(place / "run"), thresholds(new)
     assert {id: now[id] for id in ("animals", "dogs", "trees")} == {
@@ -133,6 +135,11 @@ def test_a_grown_model_grows_again(place: Path, linnaea: Call) -> None:
     assert [row["id"] for row in plan["fitted"]] == ["cats", "moss"]
     assert plan["removed"] == ["pets"]
     documents = {row["id"]: row["documents"] for row in plan["fitted"]}
+    # The baseline learned from all generations too, each under the labels of its time.
+    card = json.loads((place / "third" / "baseline" / "model" / "model.json").read_text())
+    own = json.loads((place / "third" / "model" / "model.json").read_text())
+    for count in ("train_documents", "dev_documents"):
+        assert card["facts"][count] == own["facts"][count]
     record = json.loads((place / "third" / "growth.json").read_text())
     assert len(record["generations"]) == 3
     lines = [json.loads(line) for line in (place / "train.jsonl").read_text().splitlines()]

@@ -150,8 +150,6 @@ def grown_config(
         gone = {change.old.ids[column] for column in change.removed}
         weights = {change.renames.get(id, id): w for id, w in weights.items() if id not in gone}
         value["objective"]["class_weights"] = weights or None
-    # Old documents bear the labels of an older taxonomy: no other strategy could be trained on the files as they are.
-    value.setdefault("evaluation", {})["baseline"] = None
     value.setdefault("run", {})["dir"] = str(wish.out or _beside(old.path))
     if old.config.training.strategy.network:
         value["run"]["devices"] = 1

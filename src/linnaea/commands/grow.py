@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from linnaea.commands.beside import baseline_of
 from linnaea.commands.fitting import Result, fit
 from linnaea.commands.former import RECORD, Former, Wish, grown_config, new_files, open_former
 from linnaea.config.config import Config, load_plugin
@@ -115,9 +117,15 @@ def grow(
             config, corpus, run, resume=resume, reporter=reporter,
             strategy=growing(config, growth, old.categories),
             settle=lambda decider: _settled(decider, growth, config, reporter),
+            beside=baseline_of(config, run, partial(_again, generations), reporter),
             page=True,
         )  # fmt: skip
     return Grown(growth, result)
+
+
+def _again(generations: Sequence[Generation], config: Config) -> Corpus:
+    """The documents as another config reads them."""
+    return grown_corpus(config, None, generations, policy=ErrorPolicy(config.data.on_error))
 
 
 def _check_calibration(old: Former, path: Path) -> None:

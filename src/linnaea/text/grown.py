@@ -5,7 +5,7 @@ and what they name goes through all changes since: renamed and moved categories 
 belong to its parents. Only then they are closed, under the newest taxonomy. Where the first generation had its dev part
 split off train, that very split is made again, and one of each further generation's documents.
 
-Vocabularies are those of the model: nothing is counted anew.
+Vocabularies are those of the model, where there is one: nothing is counted anew.
 
 Shape letters: N documents, S distinct label strings.
 """
@@ -76,7 +76,7 @@ def changes_of(generations: Sequence[Generation]) -> list[Change]:
 
 def grown_corpus(
     config: Config,
-    featurizer: Featurizer,
+    featurizer: Featurizer | None,
     generations: Sequence[Generation],
     *,
     policy: ErrorPolicy,
@@ -86,6 +86,7 @@ def grown_corpus(
 
     Args:
         config: how documents are read, and the rules of the task.
+        featurizer: the model's; None: what it would be for these documents, counted anew.
         generations: the first has files of train.
         policy: what happens to broken documents.
 
@@ -119,8 +120,10 @@ def grown_corpus(
                 splits_dev = name == "train" and not generations[0].files.get("dev")
                 parts += [part.split(optional=number > 0)] if splits_dev else [[(name, *part.whole())]]
         for target, rows_N, gold in _joined(parts):
+            if featurizer is None:  # train comes first
+                featurizer = Featurizer.fit(config.input, columns, rows_N)
             splits[target] = _kept(featurizer.split(columns).take(rows_N), gold, config, target, warnings)
-    if "train" not in splits or not len(splits["train"]):
+    if featurizer is None or "train" not in splits or not len(splits["train"]):
         raise DataError("no document to train on is left")
     corpus = Corpus(newest, featurizer, splits["train"], splits.get("dev"), splits.get("test"))
     return told(corpus, list(warnings))
