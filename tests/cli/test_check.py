@@ -153,8 +153,12 @@ FLAT = {"task": {"taxonomy": "flat.tsv"}}
             {"decision": {"threshold": {"type": "conformal", "recall": 0.9999}}},
             "takes 10000 labels on held-out",
         ),
+        (  # all of dev would do; a calibration takes half of it
+            {"decision": {"calibration": "platt", "threshold": {"type": "conformal", "recall": 0.985}}},
+            "takes 66 labels on held-out",
+        ),
     ],
-    ids=["head", "loss", "penalty", "cautious", "conformal"],
+    ids=["head", "loss", "penalty", "cautious", "conformal", "calibrated"],
 )
 def test_what_training_would_refuse_after_reading_is_told(
     corpus: Path, linnaea: Call, change: dict[str, Any], message: str

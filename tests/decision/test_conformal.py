@@ -18,9 +18,10 @@ from linnaea.config.config import Config
 from linnaea.config.outcome import DecisionConfig
 from linnaea.config.task import TaskConfig
 from linnaea.corpus.policy import ErrorPolicy
-from linnaea.decision.conformal import check_promise, halves, needed_for, rank
+from linnaea.decision.conformal import rank
 from linnaea.decision.decider import Decider
 from linnaea.decision.decoding import violations
+from linnaea.decision.enough import check_promise, halves, needed_for
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.thresholds import fit_decider
 from linnaea.errors import ConfigError, ModelError
@@ -444,7 +445,7 @@ class Heard:
     def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
         pass
 
-    def listener(self) -> Any:
+    def listener(self, name: str = "") -> Any:
         return None
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from linnaea.config.config import Config
 from linnaea.config.decoding import NoDecodingConfig
-from linnaea.decision.conformal import check_promise
 from linnaea.decision.decider import Decider, build_decoder, prepared
+from linnaea.decision.enough import check_promise
 from linnaea.decision.predictions import Predictions
 from linnaea.metrics.calibration import reliability
 from linnaea.model.model import Model

@@ -11,13 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from linnaea.config.config import Config
 from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.config.levels import check_levels
 from linnaea.config.neuralclassifier import Conversion, is_old
-from linnaea.config.outcome import CautiousConfig, ConformalConfig, PromisedConfig
 from linnaea.config.registry import tokenizers
 from linnaea.config.task import DataConfig, InputConfig, PretrainedTokenizerConfig, TaskConfig
 from linnaea.corpus.check import check_corpus
@@ -25,7 +22,7 @@ from linnaea.corpus.chunks import format_of
 from linnaea.corpus.document import Document
 from linnaea.corpus.statistics import CorpusStatistics
 from linnaea.corpus.stream import Stream
-from linnaea.decision.enough import check_error, check_recall
+from linnaea.decision.enough import check_promise
 from linnaea.errors import ConfigError, DataError, LinnaeaError, UsageError
 from linnaea.reporter import Reporter, Silent
 from linnaea.taxonomy.draft import is_root_name
@@ -247,21 +244,17 @@ def _check_fit(config: Config, section: Section) -> None:
     train, dev = counted.splits.get("train"), counted.splits.get("dev")
     try:
         check_levels(config, counted.taxonomy.depth, of_labels=config.task.taxonomy is None)
-        if train is not None and dev is not None and train.counts_C is not None and dev.counts_C is not None:
-            _check_promise(config, train.counts_C, dev.counts_C, dev.documents)
+        on_dev = config.decision.tuned is not None and config.decision.tuned.on != "cross"
+        if (
+            on_dev
+            and train is not None
+            and train.counts_C is not None
+            and dev is not None
+            and dev.gold is not None
+        ):
+            check_promise(config.decision, dev.gold, train.counts_C)
     except ConfigError as error:
         section.problems.append(error)
-
-
-def _check_promise(config: Config, train_C: np.ndarray, dev_C: np.ndarray, documents: int) -> None:
-    rule = config.decision.threshold
-    if not isinstance(rule, PromisedConfig) or rule.on == "cross":
-        return
-    if isinstance(rule, ConformalConfig):
-        check_recall(rule.recall, np.where(train_C > 0, dev_C, 0))
-    elif isinstance(rule, CautiousConfig):
-        # Beside a calibration the promise rests on half of them.
-        check_error(rule.error, documents if config.decision.calibration is None else (documents + 1) // 2)
 
 
 def _check_transformer(path: str, section: Section) -> None:

@@ -195,6 +195,7 @@ class _Seen:
             several=several,
             inner=inner,
             repeated=len(hashes) - len(np.unique(hashes)),
+            gold=gold,
             counts_C=None if gold is None or resolver is None else gold.counts(len(resolver.taxonomy)),
         )
 

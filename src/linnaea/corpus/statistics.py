@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from linnaea.errors import LinnaeaError
+from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 RARE = 5
@@ -34,7 +35,8 @@ class SplitStatistics:
         several: documents with more than one most specific category.
         inner: documents with a most specific category that has children.
         repeated: documents whose text stands in the split before.
-        counts_C: documents of each category, as the task's closure says; None without a taxonomy.
+        gold: columns of each labelled document, as the task's closure says; None without labels.
+        counts_C: documents of each category; None without a taxonomy.
     """
 
     name: str
@@ -49,10 +51,11 @@ class SplitStatistics:
     several: int
     inner: int
     repeated: int
+    gold: Ragged | None
     counts_C: np.ndarray | None
 
     def to_json(self) -> dict[str, Any]:
-        value = {key: item for key, item in self.__dict__.items() if key != "counts_C"}
+        value = {key: item for key, item in self.__dict__.items() if key not in ("gold", "counts_C")}
         return value | {"most_specific": round(self.most_specific, 4), "closed": round(self.closed, 4)}
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from linnaea.config.outcome import CautiousConfig, ConformalConfig, DecisionConfig, PromisedConfig
 from linnaea.config.registry import thresholds
 from linnaea.decision.cuts import Evidence, scores_at
 from linnaea.decision.enough import ROUNDING, check_error, check_recall, needed_for
@@ -19,7 +18,6 @@ from linnaea.ragged import Ragged
 
 MEGABYTES = 16
 BEST = 64
-SPLIT = 20121  # seed of the halves: which document is in which must hang on nothing that is scored
 
 
 @thresholds.register("conformal")
@@ -126,32 +124,6 @@ class Cautious(ThresholdRule):
 def rank(n: np.ndarray, share: float) -> np.ndarray:
     """⌈(n + 1)·share⌉, where rounding does not count."""
     return np.ceil((n + 1) * share - ROUNDING).astype(np.int64)
-
-
-def check_promise(config: DecisionConfig, gold: Ragged, support_C: np.ndarray) -> None:
-    """Refuse a promise that held-out documents are too few for, before anything is trained.
-
-    Args:
-        gold: columns of each held-out document.
-        support_C: training documents of each category; without any it is never decided.
-
-    Raises:
-        ConfigError: they are too few.
-    """
-    rule = config.threshold
-    if not isinstance(rule, PromisedConfig):
-        return
-    gold = gold.take(halves(len(gold))[1]) if config.calibration is not None else gold
-    if isinstance(rule, ConformalConfig):
-        check_recall(rule.recall, np.where(support_C > 0, gold.counts(len(support_C)), 0))
-    if isinstance(rule, CautiousConfig):
-        check_error(rule.error, len(gold))
-
-
-def halves(documents: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to calibrate on, and rows that a promise rests on: drawn once, the same for every run."""
-    order = np.random.default_rng(SPLIT).permutation(documents)
-    return np.sort(order[: documents // 2]), np.sort(order[documents // 2 :])
 
 
 def _own(evidence: Evidence, n_C: np.ndarray, recall: float) -> np.ndarray:

@@ -26,11 +26,11 @@ from linnaea.config.registry import thresholds
 from linnaea.config.task import TaskConfig
 from linnaea.decision import conformal as _conformal  # noqa: F401  registers them
 from linnaea.decision.calibration import build_calibration
-from linnaea.decision.conformal import halves
 from linnaea.decision.curves import Calibration
 from linnaea.decision.cuts import Cuts, Evidence, f1
 from linnaea.decision.decider import Decider, build_decoder, prepared
 from linnaea.decision.decoding import Decoding
+from linnaea.decision.enough import halves
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.rules import Promise, ThresholdRule, given
 from linnaea.errors import ConfigError, UsageError
