@@ -74,7 +74,7 @@ def test_out_of_fold_scores_are_held_against_its_own(corpus: Path, linnaea: Call
         ({"features": ["char"]}, ["token", "ngram"]),
         ({"features": ["token", "ngram", "keyword"]}, ["token", "ngram", "keyword"]),
         (
-            {"tokenizer": "whitespace", "max_tokens": 5, "vocabulary": {"lowercase": False}},
+            {"tokenizer": "whitespace", "max_tokens": 5, "vocabulary": {"lowercase": False, "max_size": 9}},
             ["token", "ngram"],
         ),
     ],
@@ -88,6 +88,7 @@ def test_what_it_reads(read: dict, features: list[str], tmp_path: Path) -> None:
     beside = linear_beside(config, RunFolder(tmp_path))
     assert beside.input.features == features
     assert beside.input.max_tokens is None
+    assert beside.input.vocabulary.max_size > 9, "the network's limit is not the baseline's"
     assert beside.input.vocabulary.lowercase == config.input.vocabulary.lowercase
     if "tokenizer" in read:
         assert beside.input.tokenizer == config.input.tokenizer
@@ -144,7 +145,7 @@ def test_documents_from_standard_input_cannot_be_read_twice(
 def test_what_goes_wrong_in_it_leaves_the_run_alone(
     corpus: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linnaea.commands.beside.MOST", 10)
+    monkeypatch.setattr("linnaea.commands.beside.MOST", 0)
     tried = linnaea("train", "fasttext.json", "--set", "training.epochs=1")
     assert "some" in tried.err and "minutes" in tried.err
     failed(tried, "", corpus)
@@ -154,6 +155,18 @@ def test_what_goes_wrong_in_it_leaves_the_run_alone(
 
     monkeypatch.setattr("linnaea.commands.beside.linear_beside", out_of_memory)
     failed(linnaea("train", "fasttext.json", "--overwrite"), "not enough memory", corpus)
+
+
+@pytest.mark.parametrize("part", ["fit", "compare_outcomes"])
+def test_whatever_goes_wrong_nothing_of_it_is_shown(
+    part: str, corpus: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a worker\nwas killed")
+
+    monkeypatch.setattr(f"linnaea.commands.beside.{part}", killed)
+    failed(linnaea("train", "fasttext.json"), "RuntimeError: a worker was killed", corpus)
+    assert not (corpus / "run" / "baseline").exists()
 
 
 def test_documents_without_words(corpus: Path, linnaea: Call) -> None:

@@ -22,8 +22,8 @@ from linnaea.metrics.paired import compare_outcomes
 from linnaea.reporter import Muted, Reporter
 from linnaea.text.store import Corpus
 
-MOST = 4e9  # tokens of train times categories, beyond which a baseline is no matter of seconds
-MOST_MINUTES = 60  # that so many take, on one core of 2026
+MINUTE = 6.7e7  # tokens of train times categories that take a minute, on one core of 2026
+MOST = 10  # minutes, beyond which nobody waits for a baseline that was not asked for
 _OF_DOCUMENTS = ("keyword", "topic")  # features that are read beside the words of a text
 
 
@@ -41,14 +41,16 @@ def baseline_of(
         return None
 
     def beside(outcome: Outcome) -> dict[str, Any]:
-        reporter.note("the linear baseline beside it")
         try:
             return _compared(config, run.baseline, corpus, outcome, reporter)
         except InterruptedRun:
             raise
-        except (LinnaeaError, MemoryError) as error:
-            why = str(error) or "not enough memory"
+        except (
+            Exception
+        ) as error:  # whatever it is, it is not the run's: a library's worker may have been killed
+            why = str(error) if isinstance(error, LinnaeaError) else _told(error)
             reporter.warn(f"no baseline stands beside this run: {why}")
+            shutil.rmtree(run.baseline.path, ignore_errors=True)
             return {"strategy": "linear", "missing": why}
 
     return beside
@@ -61,7 +63,10 @@ def _compared(
         raise DataError("standard input cannot be read a second time", hint="keep the documents in a file")
     own = linear_beside(config, place)
     corpus = read(own)
-    _check_size(corpus)
+    minutes = _minutes(corpus)
+    reporter.note(
+        "the linear baseline beside it" + (f": about {minutes:.0f} minutes" if minutes >= 1.5 else "")
+    )
     if outcome.split == "dev":
         corpus = replace(corpus, dev=None, test=corpus.dev)
     # One of before, whole or not, may be of other documents: it takes seconds to make it again.
@@ -80,24 +85,38 @@ def _compared(
     }
 
 
-def _check_size(corpus: Corpus) -> None:
+def _told(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _minutes(corpus: Corpus) -> float:
+    """How long it takes, roughly.
+
+    Raises:
+        DataError: too long.
+    """
     tokens = int(corpus.train.lengths_N.sum())
-    work = tokens * len(corpus.taxonomy)
-    if work > MOST:
-        minutes = work / MOST * MOST_MINUTES
+    minutes = tokens * len(corpus.taxonomy) / MINUTE
+    if minutes > MOST:
         problem = f"{tokens:,} tokens in {len(corpus.taxonomy):,} categories would take it some {minutes:,.0f} minutes"
         raise DataError(problem, hint="train the strategy linear by itself to have it")
+    return minutes
 
 
 def linear_beside(config: Config, place: RunFolder) -> Config:
     """The linear strategy on the documents of ``config``, with its task and its rules of decision."""
     read, dumped = config.input, config.dump()
     words = not isinstance(read.tokenizer, PretrainedTokenizerConfig) and "tokenizer" in dumped["input"]
-    given: dict[str, Any] = {key: dumped["input"][key] for key in ("tokenizer", "vocabulary") if words}
+    given: dict[str, Any] = {"tokenizer": dumped["input"]["tokenizer"]} if words else {}
+    if (
+        words and "vocabulary" in dumped["input"]
+    ):  # what a network's memory asks for does not bind the baseline
+        given["vocabulary"] = {"lowercase": dumped["input"]["vocabulary"]["lowercase"]}
     further = [feature for feature in read.features if feature in _OF_DOCUMENTS]
     if further:
         given |= {"features": ["token", "ngram", *further], "ngram": {"n": 2, "buckets": 0}}
-        given |= {key: dumped["input"][key] for key in (f"{f}_vocabulary" for f in further)}
     decision = dumped["decision"]
     if decision.get("threshold", {}).get("type") == "strategy":  # the networks found them, one a category
         decision["threshold"] = {"type": "per_category"}
