@@ -87,7 +87,7 @@ class _Epochs(Silent):
         super().__init__()
         self.seconds: list[float] = []
 
-    def listener(self) -> Any:
+    def listener(self, name: str = "") -> Any:
         return self
 
     def on_start(self, start: Any) -> None:

@@ -36,7 +36,8 @@ every other key has a default, and every run saves the config with all of them f
   object without `"type"` is of the type that stands under default, so that `--set training.optimizer.learning_rate=0.01`
   needs no more; where none stands there (`objective.loss`) the type must be named.
 - `--set KEY=VALUE` changes one key on the command line. KEY is the dotted path from the top, VALUE is read as
-  JSON and taken as a string where it is none. An object takes the place of the whole part. Paths in it are
+  JSON and taken as a string where it is none. An object takes the place of the whole part. A number leads into a list of
+  objects, as in `training.strategy.members.0.seeds`. Paths in it are
   relative to the current folder: `--set training.epochs=5 --set run.dir=runs/short --set data.train=x.jsonl`.
 - `linnaea schema` prints a JSON Schema for editors; a `"$schema"` key at the top of a config is passed over.
 - `plugins` names modules that register parts of your own; they are imported before the config is checked, and

@@ -17,8 +17,8 @@ class Reporter(Protocol):
     def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
         """How far the present job is; ``done == total`` ends it."""
 
-    def listener(self) -> Any:
-        """A training listener that shows epochs, or None."""
+    def listener(self, name: str = "") -> Any:
+        """A training listener that shows epochs, or None; ``name``: which of several trainings it will hear of."""
 
 
 class Silent:
@@ -36,8 +36,27 @@ class Silent:
     def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
         pass
 
-    def listener(self) -> Any:
+    def listener(self, name: str = "") -> Any:
         return None
+
+
+class Part:
+    """Passes everything on with the name of the part of the work that it comes from."""
+
+    def __init__(self, reporter: Reporter, name: str) -> None:
+        self._reporter, self._name = reporter, name
+
+    def note(self, message: str) -> None:
+        self._reporter.note(f"{self._name}: {message}")
+
+    def warn(self, message: str) -> None:
+        self._reporter.warn(f"{self._name}: {message}")
+
+    def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
+        self._reporter.progress(f"{self._name}, {what}", done, total, detail)
+
+    def listener(self, name: str = "") -> Any:
+        return self._reporter.listener(f"{self._name}, {name}" if name else self._name)
 
 
 class Muted(Silent):

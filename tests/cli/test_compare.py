@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from linnaea.cli.compare import _captions
 from linnaea.commands.compare import compare
 from linnaea.errors import UsageError
 from linnaea.metrics.outcome import Outcome
@@ -68,6 +70,36 @@ def test_two_runs(runs: Path, linnaea: Call) -> None:
     assert lines[0] == "40 documents, the same in all runs"
     assert any("micro-F1" in line and f"{micro['value']:+.4f}" in line and "better" in line for line in lines)
     assert any(line.startswith("F1 by category: two higher in") for line in lines)
+    assert lines[-2:] == [
+        "intervals: 95 %, 2,000 draws",
+        "p: randomisation test (average precision: bootstrap), corrected after Holm",
+    ]
+
+
+def test_the_bootstrap_is_named_where_it_was_asked_alone(runs: Path) -> None:
+    pair = compare(["one", "two"]).pairs[0]
+    some = {name: one for name, one in pair.measures.items() if not name.startswith("average_precision")}
+    assert "bootstrap" in _captions([pair])[1]
+    assert _captions([replace(pair, measures=some)])[1] == "p: randomisation test, corrected after Holm"
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_what_is_shown_fits_a_terminal(
+    runs: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [f"a-run-of-a-rather-long-name-{i}" for i in range(count)]
+    for name in names:
+        shutil.copytree(runs / "two", runs / name)
+    made = linnaea("compare", *names)
+    assert made.code == 0, made.err
+    tables = [line for line in made.out.splitlines() if not line.startswith(("F1 by", "  beyond"))]
+    assert max(map(len, tables)) <= 80
+    value = json.loads((runs / "two" / "metrics.json").read_text())
+    low, high = value["intervals"]["macro"]["f1"]
+    assert made.out.count(f"[{low:.3f}, {high:.3f}]") >= count
+    numbers = [line for line in tables if line.startswith("macro-F1 ") and "unclear" not in line]
+    assert sum(line.count(f"{value['macro']['f1']:.4f}") for line in numbers) == count
 
 
 def test_three_runs_are_held_against_the_first(runs: Path, linnaea: Call) -> None:

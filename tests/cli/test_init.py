@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -59,6 +60,18 @@ def test_it_says_what_it_saw_and_why(corpus: Path, linnaea: Call) -> None:
     assert linnaea("init", corpus, "--overwrite").code == 0
 
 
+def test_nothing_is_chosen_by_test_documents(corpus: Path, linnaea: Call) -> None:
+    before = linnaea("init", corpus, "--output", "before.json", "--json").json()
+    rows = [json.loads(line) for line in (corpus / "test.jsonl").open()]
+    long = [{**row, "text": row["text"] * 90} for row in rows]
+    write_lines(corpus / "test.jsonl", long)
+    after = linnaea("init", corpus, "--output", "after.json", "--json").json()
+    assert (after["facts"], after["config"]) == (before["facts"], before["config"])
+    write_lines(corpus / "test.jsonl", [{**long[0], "doc_label": ["unicorns"]}, *long[1:]])
+    told = linnaea("init", corpus, "--output", "third.json")
+    assert told.code == 3 and "test.jsonl:1" in told.err, told.err
+
+
 def test_paths_are_relative_to_the_config(corpus: Path, linnaea: Call) -> None:
     (corpus / "below").mkdir()
     assert (
@@ -86,6 +99,92 @@ def test_flat_labels_and_other_fields(corpus: Path, linnaea: Call) -> None:
     trained = linnaea("train", "config.json", "--json")
     assert trained.code == 0, trained.err
     assert trained.json()["micro"]["f1"] == 1.0
+
+
+def table(path: Path, cells: list[str], delimiter: str = ",") -> Path:
+    """A CSV or TSV file of one document a cell."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerows(
+            [["text", "labels"], *([f"words of {cell} {i}", cell] for i, cell in enumerate(cells))]
+        )
+    return path
+
+
+SETS = (("red",), ("green",), ("blue",), ("red", "green"), ("green", "blue"), ("red", "blue"))
+
+
+class TestDelimiter:
+    @pytest.mark.parametrize(("sign", "joined"), [("|", "|"), (",", ", "), ("/", "/"), ("\t", "\t")])
+    def test_what_stands_between_labels_is_found_and_told(
+        self, corpus: Path, linnaea: Call, sign: str, joined: str
+    ) -> None:
+        path = table(corpus / "rows.csv", [joined.join(SETS[i % 6]) for i in range(36)])
+        made = linnaea("init", path, "--json")
+        assert made.code == 0, made.err
+        assert made.json()["config"]["data"] == {"train": "rows.csv", "label_delimiter": sign}
+        assert made.json()["facts"]["categories"] == 3
+        told = f"{sign!r} stands between labels, as in {joined.join(('red', 'blue'))!r}: it is data.label_delimiter now"
+        assert told in linnaea("init", path, "--overwrite").err.splitlines()
+
+    def test_what_the_reader_takes_is_left_alone(self, corpus: Path, linnaea: Call) -> None:
+        cells = [";".join(SETS[i % 6]) for i in range(30)]
+        names = ["arts, crafts, etc", "rock/pop", "law, order"]  # signs inside names
+        lists = [json.dumps([" | ".join(one) for one in SETS[i % 6 :]]) for i in range(30)]
+        for i, rows in enumerate((cells, ["red", "blue"] * 9, names * 9, lists)):
+            made = linnaea("init", table(corpus / f"rows{i}.tsv", rows, "\t"), "--overwrite")
+            assert made.code == 0, made.err
+            assert "label_delimiter" not in made.err
+            assert "label_delimiter" not in json.loads((corpus / "config.json").read_text())["data"]
+
+    def test_what_may_be_a_path_is_told_and_left_to_the_user(self, corpus: Path, linnaea: Call) -> None:
+        paths = [f"{top}|{one}" for top in ("news", "sports") for one in ("home", "world", top)] * 5
+        made = linnaea("init", table(corpus / "rows.csv", paths))
+        assert made.code == 0, made.err
+        (line,) = (line for line in made.err.splitlines() if "label_delimiter" in line)
+        assert line == (
+            "'news|home' counts as one label, with '|' in its name: set data.label_delimiter if it stands between "
+            "labels, task.separator if between the names of a path"
+        )
+        assert "label_delimiter" not in json.loads((corpus / "config.json").read_text())["data"]
+
+    def test_a_taxonomy_decides(self, corpus: Path, linnaea: Call) -> None:
+        cells = ["animals--cats", "animals--cats, plants", "plants--trees, animals--dogs"] * 6
+        made = linnaea("init", table(corpus / "rows.csv", cells), "--taxonomy", "taxonomy.tsv", "--json")
+        assert made.code == 0, made.err
+        assert made.json()["config"]["data"]["label_delimiter"] == ","
+        (corpus / "named.tsv").write_text("Root\tred, green\tred\tgreen\n")
+        made = linnaea(
+            "init", table(corpus / "rows.csv", ["red, green", "red", "green"] * 6), "--taxonomy", "named.tsv",
+            "--json", "--overwrite",
+        )  # fmt: skip
+        assert made.code == 0, made.err
+        assert "label_delimiter" not in made.json()["config"]["data"]
+        assert made.json()["facts"]["categories"] == 3
+
+
+class TestOneCategory:
+    def test_documents_with_it_and_without(self, corpus: Path, linnaea: Call) -> None:
+        rows = [{"text": f"number {i}", "labels": ["spam"] if i % 3 == 0 else []} for i in range(60)]
+        write_lines(corpus / "mail.jsonl", rows)
+        made = linnaea("init", "mail.jsonl", "--preset", "fast")
+        assert made.code == 0, made.err
+        assert "binary: there is one category, and 20 of 60 documents have it" in made.err.splitlines()
+        assert json.loads((corpus / "config.json").read_text())["task"] == {"type": "binary"}
+
+    def test_documents_that_are_all_alike(self, corpus: Path, linnaea: Call) -> None:
+        write_lines(corpus / "mail.jsonl", [{"text": f"number {i}", "labels": ["spam"]} for i in range(60)])
+        told = linnaea("init", "mail.jsonl")
+        assert (told.code, told.err) == (
+            3,
+            "error: mail.jsonl: all 60 documents have the label 'spam' alone: nothing can be learned "
+            "(give documents without it, too: with labels [])\n",
+        )
+        write_lines(corpus / "mail.jsonl", [{"text": f"number {i}", "labels": ["a--b"]} for i in range(60)])
+        told = linnaea("init", "mail.jsonl")
+        assert told.code == 3
+        assert "all 60 documents have the same labels" in told.err
+        assert not (corpus / "config.json").exists()
 
 
 class TestBadInput:

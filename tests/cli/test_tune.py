@@ -129,6 +129,43 @@ def test_one_network_a_category_is_tuned(place: Path, linnaea: Call) -> None:
     assert [trial["state"] for trial in study()["trials"]] == ["complete", "complete"]
 
 
+def test_a_setting_of_an_ensembles_member_is_tuned(place: Path, linnaea: Call) -> None:
+    """A linear model and a network, out of fold, each with a key of its own."""
+    value = json.loads((place / "linear.json").read_text())
+    network = {
+        "model": json.loads((place / "fasttext.json").read_text())["model"],
+        "training": {"epochs": 1, "optimizer": {"type": "adam", "learning_rate": 0.01}},
+    }
+    members = [{"training": {"strategy": {"type": "linear"}}}, network]
+    value["training"] = {"strategy": {"type": "ensemble", "members": members}}
+    value["decision"]["threshold"]["folds"] = 2
+    del value["input"]
+    (place / "ensemble.json").write_text(json.dumps(value))
+    first, second = (f"training.strategy.members.{i}.training" for i in (0, 1))
+    space = {f"{first}.strategy.C": C, f"{second}.optimizer.learning_rate": RATE}
+    (place / "space.json").write_text(json.dumps(space))
+    outcome = linnaea("tune", "ensemble.json", "--space", "space.json", "--trials", "2", "--json")
+    assert outcome.code == 0, outcome.err
+    trials = outcome.json()["trials"]
+    assert [trial["state"] for trial in trials] == ["complete", "complete"]
+    assert trials[0]["params"] == {f"{first}.strategy.C": 1.0, f"{second}.optimizer.learning_rate": 0.01}
+    assert trials[1]["params"].keys() == space.keys()
+    best = json.loads(Path("run-study/best.json").read_text())["training"]["strategy"]["members"]
+    chosen = trials[outcome.json()["best"] - 1]["params"]
+    assert best[0]["training"]["strategy"]["C"] == chosen[f"{first}.strategy.C"]
+    rate = best[1]["training"]["optimizer"]["learning_rate"]
+    assert rate == chosen[f"{second}.optimizer.learning_rate"]
+    assert linnaea("check", "run-study/best.json").code == 0
+    for key, line in (
+        (f"{first}.strategy.D", f"{first}.strategy.D: unknown key"),
+        (f"{second[:-10]}2.training.epochs", "there is no training.strategy.members.2 (they are 0 to 1)"),
+    ):
+        (place / "space.json").write_text(json.dumps({key: C}))
+        outcome = linnaea("tune", "ensemble.json", "--space", "space.json", "--trials", "1", "--study", "s")
+        assert outcome.code == 2
+        assert outcome.err.startswith("error: space.json: ") and line in outcome.err
+
+
 @pytest.mark.slow
 def test_documents_are_encoded_once(place: Path, linnaea: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     built, build = [], worker.build_corpus

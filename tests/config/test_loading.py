@@ -156,6 +156,33 @@ def test_settings_that_do_not_hold(setting: str, message: str, place: Path) -> N
         assert message in refusal(path, setting)
 
 
+def test_settings_of_an_ensembles_members(place: Path) -> None:
+    network = {"model": {"encoder": "fasttext"}, "training": {"epochs": 2}}
+    strategy = {"type": "ensemble", "members": [{"training": {"strategy": "linear"}}, network]}
+    path = write(place, {"data": {"train": "t.jsonl"}, "training": {"strategy": strategy}})
+    config = Config.load(
+        path,
+        [
+            "training.strategy.members.0.training.strategy.C=3",
+            "training.strategy.members.1.model.embedder.pretrained=v.txt",
+            "training.strategy.members.1.seeds=2",
+        ],
+    )
+    first, second = config.training.strategy.members  # type: ignore[attr-defined]
+    assert first.training["strategy"]["C"] == 3
+    assert second.model["embedder"]["pretrained"] == str(place / "here" / "v.txt")
+    assert second.seeds == 2
+    whole = Config.load(
+        path, ['training.strategy.members.1={"training": {"strategy": "linear"}, "seeds": 3}']
+    )
+    assert [member.seeds for member in whole.training.strategy.members] == [1, 3]  # type: ignore[attr-defined]
+    for key, at in (("2.seeds", "2"), ("2", "2"), ("first.seeds", "first"), ("-1.seeds", "-1")):
+        assert refusal(path, f"training.strategy.members.{key}=2") == (
+            f"--set: cannot set 'training.strategy.members.{key}': there is no training.strategy.members.{at} "
+            "(they are 0 to 1)"
+        )
+
+
 def test_build_with_settings_from_python(place: Path) -> None:
     value = {"data": {"train": Path("x.jsonl")}, "training": {"epochs": 3}}
     config = Config.build_with(value, ["training.epochs=4"])

@@ -52,6 +52,27 @@ def test_parameters_are_kept_as_they_are() -> None:
         made.predict(["a text"])
 
 
+class Named(TextClassifier):
+    """One with a parameter of its own."""
+
+    def __init__(self, config: Any = None, *, name: str = "", settings: Any = None) -> None:
+        super().__init__(config, settings=settings)
+        self.name = name
+
+
+def test_a_subclass_with_further_parameters_and_fewer() -> None:
+    made = clone(Named(name="a", settings={"training.strategy.C": 2.0})).fit(TEXTS, ONE)
+    assert made.get_params() == {"config": None, "name": "a", "settings": {"training.strategy.C": 2.0}}
+    again = pickle.loads(pickle.dumps(made))
+    assert again.name == "a" and again.predict(NEW).tolist() == made.predict(NEW).tolist()
+
+
+def test_ranks_and_further_metrics_are_those_of_the_model() -> None:
+    made = TextClassifier(settings={"evaluation": {"ranks": [2]}}).fit(TEXTS, LISTS)
+    ranking = made.model_.evaluate(TEXTS, LISTS).to_json()["ranking"]
+    assert [key for key in ranking if key.startswith("precision")] == ["precision@2"]
+
+
 def test_in_a_pipeline_under_a_grid_search() -> None:
     steps = Pipeline([("lower", FunctionTransformer(lowered)), ("text", TextClassifier())])
     grid = {

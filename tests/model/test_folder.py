@@ -94,6 +94,17 @@ def test_a_card_may_be_written_on(tmp_path: Path) -> None:
     linnaea.load(tmp_path / "run")
 
 
+def test_the_card_of_an_ensemble_names_its_members(tmp_path: Path) -> None:
+    letters = {"features": ["char_ngram"], "char_ngram": {"min": 2, "max": 3, "buckets": 0}}
+    linear = {"training": {"strategy": "linear"}}
+    strategy = {"type": "ensemble", "members": [linear, {**linear, "input": letters}], "blend": "equal"}
+    config = {"training": {"strategy": strategy}, "run": {"dir": str(tmp_path / "run")}}
+    linnaea.train(config, train=DOCUMENTS, dev=DOCUMENTS[:8])
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    assert "| member 1 | linear over token, ngram: share 0.50 |" in card
+    assert "| member 2 | linear over char_ngram: share 0.50 |" in card
+
+
 def test_nothing_of_the_training_machine_is_inside(tmp_path: Path) -> None:
     """No path of the run, corpus or word vectors goes into a model."""
     (tmp_path / "vectors.txt").write_text("meow 1 2 3 4\noak 4 3 2 1\n")

@@ -139,6 +139,33 @@ def test_comparison_colours_what_a_test_tells_apart(tmp_path: Path, opened: Open
     assert page.locator("#list .better-text, #list .worse-text").count() == 0
     assert "macro-F1 (present)" in page.inner_text("#verdicts")
     assert "average precision (micro)" in page.inner_text("#measures-body")
+    tests = page.eval_on_selector_all(
+        "#measures-body tr:has(td)",
+        "rows => rows.map(row => [row.textContent, [...row.querySelectorAll('[title]')].map(one => one.title).join()])",
+    )
+    told = {row.split(")")[0]: test for row, test in tests if "p = " in row or "p < " in row}
+    assert told["average precision (micro"] == told["average precision (macro"]
+    assert told["average precision (micro"] == "by the bootstrap, corrected after Holm"
+    others = {test for row, test in told.items() if not row.startswith("average precision")}
+    assert others == {"by a randomisation test, corrected after Holm"}
+    assert "of average precision by the bootstrap" in page.inner_text("#measures-body")
+
+
+def test_only_what_is_more_than_chance_is_coloured(tmp_path: Path, opened: Open) -> None:
+    taxonomy = nasty_taxonomy()
+    outcome, baseline = (made_outcome(taxonomy, 400, skill=skill) for skill in (3.0, 1.0))
+    run = made_run(tmp_path / "run", outcome, baseline=baseline)
+    page = opened(write_report(run)).page
+    surely = [category.winner is not None for category in compare_outcomes(baseline, outcome).categories]
+    cells = "rows => rows.map(row => [Number(row.dataset.column), row.lastChild.textContent, row.lastChild.innerHTML])"
+    for column, text, inner in page.eval_on_selector_all("#list tbody tr", cells):
+        assert ("-text" in inner) == ("▲" in text or "▼" in text) == surely[column]
+        assert "surely" in inner or "cannot be told apart" in inner
+    assert "surely better" in page.inner_text("#beside")
+    run.baseline.outcome.unlink()
+    page = opened(write_report(run)).page
+    assert page.locator("#list .better-text, #list .worse-text").count() == 0
+    assert "not tested" in page.inner_text("#beside")
 
 
 def test_by_keyboard(page: Any) -> None:

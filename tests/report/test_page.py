@@ -124,6 +124,19 @@ def test_baseline_beside(tmp_path: Path) -> None:
     )
 
 
+def test_surely_different_is_what_a_comparison_says(tmp_path: Path) -> None:
+    taxonomy = nasty_taxonomy()
+    outcome, baseline = made_outcome(taxonomy, 400), made_outcome(taxonomy, 400, skill=1.0)
+    winners = [category.winner for category in compare_outcomes(baseline, outcome).categories]
+    assert None in winners and "second" in winners
+    run = made_run(tmp_path / "run", outcome, baseline=baseline)
+    assert report_data(run)["categories"]["surely"] == [winner is not None for winner in winners]
+    made_outcome(taxonomy, 300).save(run.baseline.outcome)
+    assert report_data(run)["categories"]["surely"] is None
+    run.baseline.outcome.unlink()
+    assert report_data(run)["categories"]["surely"] is None
+
+
 @pytest.mark.parametrize("task", ["hierarchical", "multilabel", "multiclass"])
 def test_flat_tasks(tmp_path: Path, task: str) -> None:
     run = made_run(tmp_path / "run", small_outcome())
@@ -238,6 +251,8 @@ def test_comparison_data() -> None:
     assert [one["value"] for one in micro["differences"]] == [
         pytest.approx(micro["values"][i] - micro["values"][0]) for i in (1, 2)
     ]
+    ranked = [row["name"] for row in data["measures"] if row["ranked"]]
+    assert ranked == ["average precision, micro", "average precision, macro"]
     own = [row["f1"] for row in metrics[1]["categories"]]
     assert data["pairs"][0]["second"] == pytest.approx(own, abs=1e-4)
     with pytest.raises(ValueError, match="do not fit together"):

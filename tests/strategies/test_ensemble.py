@@ -14,6 +14,7 @@ from linnaea.config.ensemble import member_configs
 from linnaea.errors import ConfigError, ModelError
 from linnaea.ragged import Ragged
 from linnaea.strategies.base import Fitted
+from linnaea.strategies.blend import Blend
 from linnaea.strategies.build import build_strategy, load_scorer
 from linnaea.strategies.ensemble import EnsembleScorer
 from linnaea.text.store import Corpus
@@ -148,6 +149,30 @@ def test_a_finished_network_is_not_trained_again(tmp_path: Path, monkeypatch: py
     again, _ = fitted(settings, parts, tmp_path, resume=True)
     assert parts.test is not None
     np.testing.assert_array_equal(again.score(parts.test).scores, scorer.score(parts.test).scores)
+
+
+@pytest.mark.parametrize(
+    ("shares", "epochs"),
+    [((0.5, 0.1, 0.4), 2), ((0.5, 0.3, 0.2), 3), ((0.4, 0.0, 0.6), 2), ((1.0, 0.0, 0.0), None)],
+)
+def test_the_run_tells_of_what_is_in_it(
+    shares: tuple[float, ...], epochs: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs are those of the network that weighs most, parameters those of members that weigh anything."""
+    shorter = {**NETWORK, "training": {**NETWORK["training"], "epochs": 2}}
+    settings = config(WORDS, NETWORK, shorter)
+    monkeypatch.setattr(Blend, "fit", lambda *_, **__: Blend(shares, 0.0, "sigmoid", shares))
+    run = run_folder(tmp_path)
+    run.history.write_text("of a run before\n")
+    result = build_strategy(settings).fit(corpus(settings), run)
+    if epochs is None:
+        assert not run.history.exists()
+    else:
+        assert len(run.history.read_text().splitlines()) == epochs
+    members = result.facts["members"]
+    own = [member["parameters"] for member, share in zip(members, shares, strict=True) if share]
+    assert result.facts["parameters"] == sum(own)
+    assert [member["share"] for member in members] == list(shares)
 
 
 def test_one_of_many(tmp_path: Path) -> None:

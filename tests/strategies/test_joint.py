@@ -54,7 +54,7 @@ class Hearer:
 
     def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None: ...
 
-    def listener(self) -> Hearer:
+    def listener(self, name: str = "") -> Hearer:
         return self
 
     def on_start(self, start: Start) -> None:

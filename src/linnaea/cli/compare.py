@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from linnaea.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from linnaea.commands.compare import Comparison
@@ -25,6 +27,8 @@ MEASURES = {
     "average_precision_macro": ("average precision, macro", "average_precision", "macro"),
 }
 NAMED = 5  # categories that are named of those that a run wins
+RANKED = "average_precision"  # the measures so called have their p from the bootstrap
+GAP = 2  # blanks between columns
 
 
 def compare(
@@ -51,59 +55,88 @@ def compare(
             display.note(f"page: {output}")
 
 
-def show(comparison: Comparison, console: Any) -> None:
+def show(comparison: Comparison, console: Console) -> None:
     """The runs, how they differ from the first, and who wins which categories."""
     from rich.text import Text
 
+    from linnaea.cli.display import wrapped
+
     pairs, names = comparison.pairs, comparison.names
     console.print(f"{pairs[0].documents:,} documents, the same in all runs")
-    console.print(_runs(comparison))
+    for table in _runs(comparison, console.width):
+        console.print(table)
     for name, pair in zip(names[1:], pairs, strict=True):
         console.print(Text(f"\n{name} against {names[0]}", style="bold"), soft_wrap=True)
         console.print(_differences(pair))
         for line in _wins(pair, names[0], name):
-            console.print(Text(line), soft_wrap=True)
-    console.print(
-        Text(
-            f"\nintervals: 95 %, {pairs[0].resamples:,} draws; p: randomisation test, corrected after Holm",
-            style="dim",
-        ),
-        soft_wrap=True,
-    )
+            for part in wrapped(line, console):
+                console.print(Text(part), soft_wrap=True)
+    console.print()
+    for line in _captions(pairs):
+        console.print(Text(line, style="dim"), soft_wrap=True)
 
 
-def _runs(comparison: Comparison) -> Table:
-    """Measures as rows, runs as columns, with their intervals."""
+def _captions(pairs: Sequence[Paired]) -> tuple[str, str]:
+    """What the intervals and p of all pairs are."""
+    ranked = any(name.startswith(RANKED) for pair in pairs for name in pair.measures)
+    test = "randomisation test" + (" (average precision: bootstrap)" if ranked else "")
+    return f"intervals: 95 %, {pairs[0].resamples:,} draws", f"p: {test}, corrected after Holm"
+
+
+def _runs(comparison: Comparison, width: int) -> Iterator[Table]:
+    """Measures as rows, runs as columns, with their intervals; where there is no room for all, several tables."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    for name in comparison.names:
-        table.add_column(Text(name), justify="right", overflow="fold")
-    for label, part, key in MEASURES.values():
-        table.add_row(label, *(_value(metrics, part, key) for metrics in comparison.metrics))
+    labels, columns = _columns(comparison, " ")
+    room = width - max(map(len, labels))
+    if sum(_width(column) + GAP for column in columns) > room:
+        labels, columns = _columns(comparison, "\n")
+    beside = max(1, room // (max(map(_width, columns)) + GAP))
+    for start in range(0, len(columns), beside):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("", no_wrap=True)
+        here = columns[start : start + beside]
+        for name, column in zip(comparison.names[start : start + beside], here, strict=True):
+            table.add_column(Text(name), justify="right", overflow="fold", min_width=_width(column))
+        for row in zip(labels, *here, strict=True):
+            table.add_row(*row)
+        yield table
+
+
+def _columns(comparison: Comparison, between: str) -> tuple[list[str], list[list[str]]]:
+    """What is measured, and each run's numbers; ``between`` a number and its interval."""
+    labels = [label for label, *_ in MEASURES.values()]
+    columns = [
+        [_value(metrics, part, key, between) for _, part, key in MEASURES.values()]
+        for metrics in comparison.metrics
+    ]
     for i, level in enumerate(comparison.metrics[0]["levels"]):
-        for key, label in (("micro_f1", "micro-F1"), ("macro_f1", "macro-F1")):
-            values = [f"{metrics['levels'][i][key]:.4f}" for metrics in comparison.metrics]
-            table.add_row(f"level {level['level']}, {label}", *values)
-    return table
+        for key in ("micro_f1", "macro_f1"):
+            labels.append(f"level {level['level']}, {MEASURES[key][0]}")
+            for metrics, column in zip(comparison.metrics, columns, strict=True):
+                column.append(f"{metrics['levels'][i][key]:.4f}")
+    return labels, columns
 
 
-def _value(metrics: dict[str, Any], part: str, key: str) -> str:
+def _width(column: Sequence[str]) -> int:
+    return max(len(line) for cell in column for line in cell.splitlines())
+
+
+def _value(metrics: dict[str, Any], part: str, key: str, between: str) -> str:
     interval = metrics.get("intervals", {}).get(part, {}).get(key)
     value = f"{metrics[part][key]:.4f}"
-    return f"{value} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else value
+    return f"{value}{between}[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else value
 
 
 def _differences(pair: Paired) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in ("difference", "95 % interval", "p"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for name, difference in pair.measures.items():
         table.add_row(MEASURES[name][0], *_cells(difference))
     for level, rows in enumerate(pair.levels, start=1):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import time
 from dataclasses import replace
 from types import TracebackType
@@ -70,10 +71,16 @@ class Display:
     # Reporter
 
     def note(self, message: str) -> None:
-        self.err.print(Text(message), soft_wrap=True)
+        for line in wrapped(message, self.err):
+            self.err.print(Text(line), soft_wrap=True)
 
     def warn(self, message: str) -> None:
-        self.err.print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
+        first, *others = wrapped(f"warning: {message}", self.err)
+        self.err.print(
+            Text.assemble(("warning: ", "yellow"), first.removeprefix("warning: ")), soft_wrap=True
+        )
+        for line in others:
+            self.err.print(Text(line), soft_wrap=True)
 
     def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
         if not self.err.is_terminal:
@@ -110,10 +117,10 @@ class Display:
         of = f" of {total:,}" if total else ""
         self.note(f"{what}: {done:,}{of} {detail}".rstrip())
 
-    def listener(self) -> Any:
-        from linnaea.cli.training import TrainingDisplay
+    def listener(self, name: str = "") -> Any:
+        from linnaea.cli.training import OneOfSeveral, TrainingDisplay
 
-        return TrainingDisplay(self)
+        return OneOfSeveral(self, name) if name else TrainingDisplay(self)
 
     # Results
 
@@ -195,6 +202,20 @@ class Display:
             return
         for line in report.lines():
             self.out.print(Text(line), soft_wrap=True)
+
+
+def wrapped(text: str, console: Console) -> list[str]:
+    """The lines of a text; on a terminal what does not fit goes on below, a step further in, with words and paths whole."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if not console.is_terminal or len(line) <= console.width:
+            lines.append(line)
+            continue
+        deeper = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(
+            line, console.width, subsequent_indent=deeper, break_long_words=False, break_on_hyphens=False
+        )
+    return lines
 
 
 def headline(metrics: dict[str, Any]) -> Table:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from linnaea.commands.fitting import Result
 from linnaea.commands.train import train
 from linnaea.config.config import Config
 from linnaea.config.presets import PRESETS, CorpusFacts, Preset, preset_config
@@ -49,24 +50,41 @@ def demo(
     for option, name, known in (("--encoder", encoder, ENCODERS), ("--preset", preset, PRESETS)):
         if name is not None and name not in known:
             raise UsageError(f"must be one of {', '.join(known)}, not {name!r}", where=option)
+    name = preset if encoder is None else encoder
+    result = _trained(folder / name, preset, encoder, seed, reporter)
+    metrics = {name: result.metrics}
+    if result.folder.baseline.metrics.exists():
+        metrics["linear"] = read_json(result.folder.baseline.metrics)
+    reporter.note(f"report: {result.folder.report}")
+    model, asked = result.model, list(questions or QUESTIONS)
+    answers = dict(zip(asked, model.predict(asked), strict=True))
+    value = {
+        "metrics": metrics,
+        "answers": {question: answer.to_json()["categories"] for question, answer in answers.items()},
+    }
+    if as_json:
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    elif show is not None:
+        show(metrics, answers, model, not questions)
+    return value
+
+
+def _trained(folder: Path, preset: str, encoder: str | None, seed: int, reporter: Reporter) -> Result:
+    """The run in ``folder``: a new one, or what is there already of the same config."""
     taxonomy, train_documents, dev, test = builtin_corpus(seed=0)
     reporter.note(
         f"the built-in corpus: {len(train_documents) + len(dev) + len(test):,} docstrings of this Python's standard library "
         f"in {len(taxonomy):,} categories"
     )
-    name = preset if encoder is None else encoder
-    common = {"run": {"dir": str(folder / name), "seed": seed}}
     if encoder is None:
-        value = {
-            **preset_config(_facts(taxonomy, train_documents, dev), cast(Preset, preset), "both").parts,
-            **common,
-        }
+        facts = _facts(taxonomy, train_documents, dev)
+        parts = preset_config(facts, cast(Preset, preset), "both").parts
     else:
-        value = {**_network(encoder), **common}
-    config = Config.build(value)
-    before = folder / name / "config.json"
+        parts = _network(encoder)
+    config = Config.build({**parts, "run": {"dir": str(folder), "seed": seed}})
+    before = folder / "config.json"
     same = before.exists() and read_json(before) == config.dump()
-    result = train(
+    return train(
         config,
         taxonomy=taxonomy,
         train=train_documents,
@@ -76,23 +94,6 @@ def demo(
         overwrite=before.exists() and not same,
         reporter=reporter,
     )
-    metrics = {name: result.metrics}
-    if result.folder.baseline.metrics.exists():
-        metrics["linear"] = read_json(result.folder.baseline.metrics)
-    reporter.note(f"report: {result.folder.report}")
-    model = result.model
-    asked = list(questions or QUESTIONS)
-    answers = dict(zip(asked, model.predict(asked), strict=True))
-    value = {
-        "metrics": metrics,
-        "answers": {question: answer.to_json()["categories"] for question, answer in answers.items()},
-    }
-    if as_json:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-        return value
-    if show is not None:
-        show(metrics, answers, model, not questions)
-    return value
 
 
 def _facts(taxonomy: Taxonomy, train: Sequence[Document], dev: Sequence[Document]) -> CorpusFacts:

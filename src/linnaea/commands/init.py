@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from linnaea.commands.check import split_of
+from linnaea.commands.delimiter import find_delimiter
 from linnaea.config.config import Config
 from linnaea.config.presets import AIMS, PRESETS, CorpusFacts, preset_config
 from linnaea.config.task import DataConfig, TaskConfig
@@ -19,6 +22,7 @@ from linnaea.errors import DataError, UsageError, suggest
 from linnaea.files import write_json
 from linnaea.reporter import Reporter, Silent
 from linnaea.taxonomy.readers import read_taxonomy
+from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.facts import Texts
 
 CORPUS_NAMES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz")
@@ -82,39 +86,48 @@ def init(
     if output.exists() and not overwrite:
         raise UsageError("exists already", where=str(output), hint="give --overwrite, or another --output")
     found = _files(data)
-    if taxonomy is None:
-        taxonomy = found.pop("taxonomy", None)
-    found.pop("taxonomy", None)
+    beside = found.pop("taxonomy", None)
+    taxonomy = beside if taxonomy is None else taxonomy
+    reading: dict[str, Any] = _fields(text, labels)
+    files = {name: str(path) for name, path in found.items()}
+    task = TaskConfig() if taxonomy is None else TaskConfig(taxonomy=str(taxonomy))
+    known = None if taxonomy is None else read_taxonomy(str(taxonomy), task.taxonomy_format, task.separator)
+    delimiter = find_delimiter(DataConfig.read({**files, **reading}), task, known)
+    if delimiter is not None and delimiter.sign is not None:
+        reading["label_delimiter"] = delimiter.sign
+    facts = _look(DataConfig.read({**files, **reading}), task, known, reporter)
+    chosen = preset_config(facts, preset, aim)  # type: ignore[arg-type]  # both are known
+    parts = {**chosen.parts, "run": {"dir": f"runs/{_name(data)}-{preset}", "seed": 1}}
+    Config.build(_config(parts, found, reading, taxonomy, str))
+    config = _config(parts, found, reading, taxonomy, lambda path: _from(output, path))
+    write_json(output, config)
+    said = () if delimiter is None else (delimiter.line,)
+    return Written(output, config, facts, (*said, *chosen.reasons))
+
+
+def _config(
+    parts: dict[str, Any],
+    files: dict[str, Path],
+    reading: dict[str, Any],
+    taxonomy: Path | None,
+    place: Callable[[Path], str],
+) -> dict[str, Any]:
+    """The config, with paths as ``place`` says them."""
+    named = {} if taxonomy is None else {"taxonomy": place(taxonomy)}
+    return {
+        "task": {**parts["task"], **named},
+        "data": {**{name: place(path) for name, path in files.items()}, **reading},
+        **{key: part for key, part in parts.items() if key != "task"},
+    }
+
+
+def _fields(text: Sequence[str], labels: str | None) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if text:
         fields["text"] = text[0] if len(text) == 1 else list(text)
     if labels is not None:
         fields["labels"] = labels
-    about: dict[str, Any] = {name: str(path) for name, path in found.items()}
-    about |= {"fields": fields} if fields else {}
-    facts = _look(DataConfig.read(about), taxonomy, reporter)
-    chosen = preset_config(facts, preset, aim)  # type: ignore[arg-type]  # both are known
-    config = {
-        "task": {
-            **chosen.parts["task"],
-            **({} if taxonomy is None else {"taxonomy": _from(output, taxonomy)}),
-        },
-        "data": {
-            **{name: _from(output, path) for name, path in found.items()},
-            **({"fields": fields} if fields else {}),
-        },
-        **{key: part for key, part in chosen.parts.items() if key != "task"},
-        "run": {"dir": f"runs/{_name(data)}-{preset}", "seed": 1},
-    }
-    Config.build(
-        {
-            **config,
-            "data": about,
-            "task": {**config["task"], **({} if taxonomy is None else {"taxonomy": str(taxonomy)})},
-        }
-    )
-    write_json(output, config)
-    return Written(output, config, facts, chosen.reasons)
+    return {"fields": fields} if fields else {}
 
 
 def _known(where: str, name: str, known: Sequence[str]) -> None:
@@ -149,19 +162,21 @@ def _files(data: Path) -> dict[str, Path]:
     return {name: found[name] for name in ("train", "dev", "test", "taxonomy") if name in found}
 
 
-def _look(data: DataConfig, taxonomy: Path | None, reporter: Reporter) -> CorpusFacts:
-    """One pass over all documents."""
+def _look(data: DataConfig, task: TaskConfig, taxonomy: Taxonomy | None, reporter: Reporter) -> CorpusFacts:
+    """One pass over all documents; nothing is chosen by those of test."""
     texts = Texts(reporter)
-    task = TaskConfig() if taxonomy is None else TaskConfig(taxonomy=str(taxonomy))
-    known = None if taxonomy is None else read_taxonomy(str(taxonomy), task.taxonomy_format, task.separator)
 
     def heard(document: Document) -> int:
         texts.add(document)
         return 0
 
-    found = check_corpus(data, task, known, length=heard, limit=2**31)
-    if found.problems:
-        problem = found.problems[0]
+    found = check_corpus(data.model_copy(update={"test": None}), task, taxonomy, length=heard, limit=2**31)
+    problems = list(found.problems)
+    if found.taxonomy is not None and data.files("test"):
+        alone = data.model_copy(update={"train": None, "dev": None})
+        problems += check_corpus(alone, task, found.taxonomy).problems
+    if problems:
+        problem = problems[0]
         if taxonomy is None and problem.message.startswith("unknown label"):
             hint = "without a taxonomy the categories are those of train: give one with --taxonomy, or leave such documents out"
             raise DataError(problem.message, where=problem.where, hint=hint)
@@ -169,13 +184,34 @@ def _look(data: DataConfig, taxonomy: Path | None, reporter: Reporter) -> Corpus
     train, dev = found.splits["train"], found.splits.get("dev")
     if found.taxonomy is None or train.counts_C is None or not train.counts_C.any():
         raise DataError("no document of train has labels", where=", ".join(data.files("train")))
+    _check_differ(found.taxonomy, train.counts_C, train.documents, ", ".join(data.files("train")))
+    splits = [train] if dev is None else [train, dev]
+    only = sum(int(split.counts_C[0]) for split in splits if split.counts_C is not None)
     return texts.facts(
-        documents=train.documents + (0 if dev is None else dev.documents),
+        documents=sum(split.documents for split in splits),
         categories=len(found.taxonomy),
         levels=found.taxonomy.depth,
         single=not train.several and not train.nowhere,
         inner=train.inner,
+        positives=only if len(found.taxonomy) == 1 else None,
     )
+
+
+def _check_differ(taxonomy: Taxonomy, counts_C: np.ndarray, documents: int, where: str) -> None:
+    """Refuse documents that have all the same labels.
+
+    Raises:
+        DataError: they have.
+    """
+    if not np.isin(counts_C, (0, documents)).all():
+        return
+    labels = [taxonomy.ids[column] for column in np.flatnonzero(counts_C)]
+    which = (
+        f"the label {labels[-1]!r} alone" if len(labels) == 1 else f"the same labels ({', '.join(labels)})"
+    )
+    hint = "give documents without it, too: with labels []" if len(labels) == 1 else None
+    problem = f"all {documents:,} documents have {which}: nothing can be learned"
+    raise DataError(problem, where=where, hint=hint)
 
 
 def _from(output: Path, path: Path) -> str:

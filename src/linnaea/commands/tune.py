@@ -21,6 +21,7 @@ from linnaea.reporter import Reporter, Silent
 
 if TYPE_CHECKING:
     from linnaea.tuning.folder import About, StudyFolder
+    from linnaea.tuning.worker import Corpora, Stop
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -76,11 +77,8 @@ def tune(
         InterruptedRun: a signal came.
     """
     extra("tune", "linnaea tune", lambda: __import__("optuna"))
-    from linnaea.report.study import write_study
     from linnaea.tuning.folder import StudyFolder
-    from linnaea.tuning.processes import work_together
-    from linnaea.tuning.progress import Told
-    from linnaea.tuning.worker import Corpora, Stop, TrialReporter, Worker, open_study
+    from linnaea.tuning.worker import Corpora, Stop, TrialReporter
 
     reporter = reporter or Silent()
     _check_asked(trials, seconds, processes)
@@ -94,18 +92,37 @@ def tune(
     corpora.of(base)  # problems of the documents are told before a folder is made
     with stop:
         folder.begin(about, resume=resume, overwrite=overwrite)
-        opened = open_study(about, folder)
-        told = Told(about, folder, opened, stop, trials, processes, reporter)
-        try:
-            if processes == 1:
-                Worker(about, opened, corpora, told.tell).work(trials, stop)
-            else:
-                work_together(folder, processes, trials, stop, reporter, told.tell)
-        finally:
-            told.tell()
-            value = told.write()
-            write_study(folder.page, value)
+        value = _searched(about, folder, stop, corpora, trials, processes, reporter)
     return _concluded(folder, value, seconds)
+
+
+def _searched(
+    about: About,
+    folder: StudyFolder,
+    stop: Stop,
+    corpora: Corpora,
+    trials: int | None,
+    processes: int,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """The content of ``study.json`` after all trials; it and the page are written, too, if something ends them early."""
+    from linnaea.report.study import write_study
+    from linnaea.tuning.processes import work_together
+    from linnaea.tuning.progress import Told
+    from linnaea.tuning.worker import Worker, open_study
+
+    study = open_study(about, folder)
+    told = Told(about, folder, study, stop, trials, processes, reporter)
+    try:
+        if processes == 1:
+            Worker(about, study, corpora, told.tell).work(trials, stop)
+        else:
+            work_together(folder, processes, trials, stop, reporter, told.tell)
+    finally:
+        told.tell()
+        value = told.write()
+        write_study(folder.page, value)
+    return value
 
 
 def _about(

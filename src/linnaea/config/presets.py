@@ -37,6 +37,7 @@ class CorpusFacts:
         categories, levels: of the taxonomy, or of the labels of train where there is none.
         single: every document has exactly one most specific category.
         inner: documents whose most specific category has others below it.
+        positives: documents that have the category, where it is the only one.
     """
 
     documents: int
@@ -48,6 +49,7 @@ class CorpusFacts:
     levels: int
     single: bool
     inner: int
+    positives: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,15 @@ class Chosen:
     reasons: tuple[str, ...]
 
 
-def preset_config(facts: CorpusFacts, preset: Preset, aim: Aim) -> Chosen:
-    """What the preset chooses for a corpus: the parts task, input, training and decision."""
+def preset_config(facts: CorpusFacts, preset: Preset, aim: Aim, task: str | None = None) -> Chosen:
+    """What the preset chooses for a corpus: the parts task, input, training and decision.
+
+    Args:
+        task: its type, where the corpus need not tell.
+    """
     reasons: list[str] = []
-    parts: dict[str, Any] = {"task": _task(facts, reasons), "training": _training(facts, preset, reasons)}
+    kind = _task(facts, reasons) if task is None else {"type": task}
+    parts: dict[str, Any] = {"task": kind, "training": _training(facts, preset, reasons)}
     if parts["task"]["type"] == "multiclass":
         reasons.append("no thresholds, and so no aim: each document gets its best category")
     else:
@@ -82,7 +89,12 @@ def preset_config(facts: CorpusFacts, preset: Preset, aim: Aim) -> Chosen:
 
 def _task(facts: CorpusFacts, reasons: list[str]) -> dict[str, Any]:
     if facts.categories == 1:
-        reasons.append("binary: there is one category")
+        how = (
+            ""
+            if facts.positives is None
+            else f", and {facts.positives:,} of {facts.documents:,} documents have it"
+        )
+        reasons.append(f"binary: there is one category{how}")
         return {"type": "binary"}
     if facts.levels > 1:
         return {"type": "hierarchical"}

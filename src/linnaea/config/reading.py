@@ -28,6 +28,7 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("input", "tokenizer", "path"),
     ("plugins",),
 )
+_MEMBERS = ("training", "strategy", "members")
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def anchor(value: dict[str, Any], folder: Path, inside: Sequence[str] = ()) -> N
 def _members(value: dict[str, Any]) -> list[dict[str, Any]]:
     """The parts of a config that the members of an ensemble have of their own."""
     part: Any = value
-    for step in ("training", "strategy", "members"):
+    for step in _MEMBERS:
         part = part.get(step) if isinstance(part, dict) else None
     return [member for member in part if isinstance(member, dict)] if isinstance(part, list) else []
 
@@ -129,7 +130,8 @@ def plugin_path(name: str, folder: Path) -> str:
 def apply(value: dict[str, Any], setting: str) -> None:
     """Put one ``a.b=value`` into the config: JSON, else a string; an object replaces.
 
-    Paths in the value are relative to the current folder.
+    A number leads into a list of objects: ``training.strategy.members.0.seeds``. Paths in the value are relative to
+    the current folder.
 
     Raises:
         ConfigError: not KEY=VALUE, or the key leads through something that is no object.
@@ -139,21 +141,44 @@ def apply(value: dict[str, Any], setting: str) -> None:
     if not equals or not all(steps):
         raise ConfigError(f"expected KEY=VALUE, got {setting!r}", where="--set")
     item = _parse(text, name)
-    part = value
+    part: Any = value
     for i, step in enumerate(steps[:-1]):
-        inner = part.setdefault(step, {})
+        at = ".".join(steps[: i + 1])
+        inner = _item(part, step, name, at) if isinstance(part, list) else part.setdefault(step, {})
         if isinstance(inner, str):
             # A part in its short form, "encoder": "textcnn", gains settings.
             inner = part[step] = {"type": inner}
-        if not isinstance(inner, dict):
-            at = ".".join(steps[: i + 1])
+        if not isinstance(inner, dict) and not _objects(inner):
             raise ConfigError(f"cannot set {name!r}: {at} is {shown(inner)}", where="--set")
         part = inner
-    part[steps[-1]] = item
-    if tuple(steps) in _PATHS:
-        part[steps[-1]] = _absolute(item, Path.cwd(), tuple(steps))
+    key: Any = steps[-1]
+    if isinstance(part, list):
+        _item(part, key, name, name)
+        key = int(key)
+    part[key] = item
+    place = within_member(steps)
+    if tuple(place) in _PATHS:
+        part[key] = _absolute(item, Path.cwd(), tuple(place))
     elif isinstance(item, dict):
-        anchor(item, Path.cwd(), steps)
+        anchor(item, Path.cwd(), place)
+
+
+def within_member(steps: Sequence[str]) -> Sequence[str]:
+    """The place ``steps`` of a config, from the ensemble's member on that it lies in: its parts are those of a config."""
+    depth = len(_MEMBERS)
+    return steps[depth + 1 :] if tuple(steps[:depth]) == _MEMBERS and len(steps) > depth else steps
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def _item(part: list[dict[str, Any]], step: str, name: str, at: str) -> dict[str, Any]:
+    """An object of a list by its number."""
+    if step.isdecimal() and int(step) < len(part):
+        return part[int(step)]
+    problem = f"cannot set {name!r}: there is no {at} (they are 0 to {len(part) - 1})"
+    raise ConfigError(problem, where="--set")
 
 
 def _parse(text: str, name: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from linnaea.config.part import Nested, Part, shown
-from linnaea.config.reading import _no_repeats, _Repeated, anchor
+from linnaea.config.reading import _no_repeats, _Repeated, anchor, within_member
 from linnaea.errors import ConfigError, suggest
 
 SEARCHED = ("input", "model", "objective", "training", "decision")
@@ -218,9 +218,11 @@ def _entry(key: str, value: Any, folder: Path) -> Entry:
 def _anchored(steps: list[str], item: Any, folder: Path) -> Any:
     """``item``, which stands at ``steps`` of a config, with its paths made absolute."""
     whole: Any = item
+    steps = list(within_member(steps))
     for step in reversed(steps):
         whole = {step: whole}
-    anchor(whole, folder)
+    if isinstance(whole, dict):
+        anchor(whole, folder)
     for step in steps:
         whole = whole[step]
     return whole

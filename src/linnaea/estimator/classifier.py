@@ -44,7 +44,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         strategy: "linear", "joint", "per_category", ...; None: the config's; without a config "linear".
         preset: "fast", "balanced" or "best": strategy and decision as ``linnaea init`` chooses them for these documents.
         aim: of the preset: "micro_f1", "macro_f1" or "both"; None: both.
-        settings: values of single keys of the config by dotted path, as ``{"training.epochs": 5}``.
+        settings: values of single keys of the config by dotted path, as ``{"training.epochs": 5}``; they act over the
+            config and the preset.
         taxonomy: a file or a ``Taxonomy``; None: the config's, or read off the labels.
         separator: between the names of a path; None: the config's, "--".
         run_dir: keeps the run folder (config, history, model) there; None: in a temporary folder that goes away.
@@ -92,7 +93,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             RunError: the training failed.
         """
         with value_errors():
-            self.model_, self._form = fit_model(Settings(**self.get_params(deep=False)), X, y)
+            self.model_, self._form = fit_model(Settings.of(self), X, y)
         self.classes_ = self._form.classes_K
         return self
 

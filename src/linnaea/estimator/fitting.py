@@ -6,10 +6,10 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sklearn.utils import check_random_state
 
@@ -20,8 +20,8 @@ from linnaea.corpus.document import Document
 from linnaea.corpus.records import received
 from linnaea.errors import UsageError
 from linnaea.estimator.categories import form_of, labels_of
-from linnaea.estimator.inputs import InputError, SettingsError, raw_config, read_documents
-from linnaea.estimator.presets import check_preset, with_preset
+from linnaea.estimator.inputs import InputError, SettingsError, Written, read_documents, written_config
+from linnaea.estimator.presets import check_preset, outline, with_preset
 from linnaea.estimator.targets import Form, read_target
 from linnaea.files import RunFolder, write_json
 from linnaea.model.folder import save
@@ -48,6 +48,11 @@ class Settings:
     random_state: Any
     verbose: Any
 
+    @classmethod
+    def of(cls, estimator: Any) -> Self:
+        """Those of ``estimator``, which may have further ones."""
+        return cls(**{field.name: getattr(estimator, field.name) for field in fields(cls)})
+
 
 def fit_model(given: Settings, X: Any, y: Any) -> tuple[Model, Form]:
     """Train on texts and labels.
@@ -61,18 +66,17 @@ def fit_model(given: Settings, X: Any, y: Any) -> tuple[Model, Form]:
             f"{len(target) or 'no'} documents (n_samples = {len(target)}) are too few", where="y"
         )
     with _place(given.run_dir) as place:
-        value, folder = _value(given, place)
+        written = _written(given, place)
+        value = _without_file(written.value(), given.taxonomy)
         form = form_of(target, value, given.taxonomy if isinstance(given.taxonomy, Taxonomy) else None)
-        config = Config.build(value, folder)
+        config = Config.build(value if given.preset is None else outline(value), written.folder)
         _check_run(config, given)
         documents = read_documents(X, config.data)
         if len(documents) != len(target):
             raise InputError(f"{len(documents)} documents in X, labels of {len(target)} in y")
         labelled = [replace(d, labels=row) for d, row in zip(documents, labels_of(target, form), strict=True)]
         if given.preset is not None:
-            config = Config.build(
-                with_preset(value, given.preset, given.aim, labelled, form.resolver), folder
-            )
+            config = with_preset(written, value, given.preset, given.aim, labelled, form.resolver)
         with _opened(place) as run, listened(config.run, run):
             write_json(run.config, config.dump())
             model = _trained(
@@ -83,8 +87,8 @@ def fit_model(given: Settings, X: Any, y: Any) -> tuple[Model, Form]:
     return model, form
 
 
-def _value(given: Settings, place: Path) -> tuple[dict[str, Any], Path]:
-    """The config that the parameters come to, before y has its say."""
+def _written(given: Settings, place: Path) -> Written:
+    """What the parameters say of the config, before y has its say."""
     if given.strategy is not None and not isinstance(given.strategy, str):
         hint = 'a name, such as "linear"; its settings go into settings={"training.strategy.C": 0.5}'
         raise SettingsError(
@@ -96,12 +100,18 @@ def _value(given: Settings, place: Path) -> tuple[dict[str, Any], Path]:
         "task.separator": given.separator,
         "task.taxonomy": None if isinstance(given.taxonomy, Taxonomy) else given.taxonomy,
     }
-    check_preset(given.preset, given.aim, given.strategy)
-    value, folder = raw_config(given.config, given.strategy, named, given.settings)
-    if isinstance(given.taxonomy, Taxonomy) and isinstance(value.get("task"), dict):
+    preset = given.preset is not None
+    written = written_config(given.config, given.strategy, named, given.settings, preset=preset)
+    check_preset(given.preset, given.aim, given.strategy, written)
+    return written
+
+
+def _without_file(value: dict[str, Any], taxonomy: Any) -> dict[str, Any]:
+    """``value`` without the taxonomy file that it names, where a taxonomy is given from Python."""
+    if isinstance(taxonomy, Taxonomy) and isinstance(value.get("task"), dict):
         for key in ("taxonomy", "taxonomy_format"):
             value["task"].pop(key, None)
-    return value, folder
+    return value
 
 
 def _seed(random_state: Any) -> int | None:
@@ -172,15 +182,15 @@ class Printed(Silent):
     def warn(self, message: str) -> None:
         print(f"warning: {message}", file=sys.stderr)
 
-    def listener(self) -> Any:
-        return _Epochs(self)
+    def listener(self, name: str = "") -> Any:
+        return _Epochs(self, name)
 
 
 class _Epochs:
     """A listener that prints a line an epoch."""
 
-    def __init__(self, printed: Printed) -> None:
-        self.printed = printed
+    def __init__(self, printed: Printed, name: str) -> None:
+        self.printed, self.name = printed, f"{name}, " if name else ""
 
     def on_start(self, start: Any) -> None:
         pass
@@ -190,4 +200,4 @@ class _Epochs:
     def on_epoch(self, record: Any) -> None:
         dev = {name: record.dev.get(name) for name in ("loss", "micro_f1", "macro_f1")}
         shown = ", ".join(f"{name} {value:.4f}" for name, value in dev.items() if value is not None)
-        self.printed.note(f"epoch {record.epoch}: loss {record.loss:.4f}; dev {shown or '-'}")
+        self.printed.note(f"{self.name}epoch {record.epoch}: loss {record.loss:.4f}; dev {shown or '-'}")

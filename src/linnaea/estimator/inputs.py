@@ -6,7 +6,7 @@ import contextlib
 import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,24 +109,56 @@ def _item(item: Any, fields: Fields) -> Any:
     return plain(item) if isinstance(item, np.ndarray) else item
 
 
-def raw_config(
-    config: Any, strategy: str | None, named: Mapping[str, Any], settings: Any
-) -> tuple[dict[str, Any], Path]:
-    """A config as a dictionary, with what the estimator's parameters say, and the folder of its plug-ins.
+_IDLE = {
+    "evaluation.baseline": "a fit measures nothing",
+    **dict.fromkeys(("data.train", "data.dev", "data.test"), "documents come from X"),
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a caller says of a config.
+
+    Attributes:
+        content: the config itself; ``folder``: of its plug-ins.
+        over: values of dotted keys, which act over it.
+    """
+
+    content: dict[str, Any]
+    folder: Path
+    over: dict[Any, Any]
+
+    def value(self, parts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The config as a dictionary; ``parts`` stand in the place of those in the content.
+
+        Raises:
+            ConfigError: a key that leads nowhere; a value that is none of JSON's.
+        """
+        value = copy.deepcopy({**self.content, **(parts or {})})
+        for key, item in self.over.items():
+            apply(value, f"{key}={_json(key, item)}")
+        return value
+
+
+def written_config(
+    config: Any, strategy: str | None, named: Mapping[str, Any], settings: Any, *, preset: bool
+) -> Written:
+    """A config, and what the estimator's parameters say over it.
 
     Args:
         config: None, a dictionary, a path or a ``Config``.
-        strategy: its name.
+        strategy: its name; where neither it nor a config is given it is linear.
         named: values of dotted keys that have a parameter of their own; None: not given.
         settings: values of further dotted keys.
+        preset: it chooses the strategy.
 
     Raises:
-        ConfigError: a file that cannot be read; a key that is given twice; a value that is none of JSON's.
+        ConfigError: a file that cannot be read; a key that is given twice, or does nothing here.
     """
     value, folder = _value(config)
     given = {key: item for key, item in named.items() if item is not None}
     taken = {*given, *(("training.strategy", "training.strategy.type") if strategy is not None else ())}
-    if strategy is None and config is None:
+    if strategy is None and config is None and not preset:
         strategy = "linear"
     if strategy is not None and _type(value) != strategy:  # one that stands there with its settings stays
         given["training.strategy"] = strategy
@@ -135,11 +167,24 @@ def raw_config(
         raise SettingsError(
             f"expected a dictionary, received {received(settings)}", where="settings", hint=hint
         )
-    for key in taken & set(settings or {}):
-        raise SettingsError("the estimator has a parameter for it, too", where=f"settings {key}")
-    for key, item in [*given.items(), *(settings or {}).items()]:
-        apply(value, f"{key}={_json(key, item)}")
-    return value, folder
+    single = dict(_single_keys(settings or {}))
+    for key in single:
+        if key in taken:
+            raise SettingsError("the estimator has a parameter for it, too", where=f"settings {key}")
+        if key in _IDLE:
+            raise SettingsError(
+                f"does nothing here: {_IDLE[key]}", where=f"settings {key}", hint="leave it out"
+            )
+    return Written(value, folder, {**given, **single})
+
+
+def _single_keys(settings: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    """The settings, an object for a whole part key by key: what parameters or a preset say of the part stays."""
+    for key, item in settings.items():
+        if key in Config.model_fields and isinstance(item, Mapping):
+            yield from ((f"{key}.{inner}", value) for inner, value in item.items())
+        else:
+            yield key, item
 
 
 def _value(config: Any) -> tuple[dict[str, Any], Path]:

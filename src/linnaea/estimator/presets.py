@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from linnaea.config.outcome import Aim
-from linnaea.config.presets import AIMS, PRESETS, Preset, preset_config
+from linnaea.config.config import Config
+from linnaea.config.outcome import Aim, DecisionConfig
+from linnaea.config.presets import AIMS, PRESETS, CorpusFacts, Preset, preset_config
+from linnaea.config.task import TaskConfig
 from linnaea.corpus.document import Document
 from linnaea.corpus.labels import LabelResolver
-from linnaea.errors import suggest
-from linnaea.estimator.inputs import SettingsError
+from linnaea.errors import ConfigError, suggest
+from linnaea.estimator.inputs import SettingsError, Written
 from linnaea.reporter import Silent
 from linnaea.text.facts import Texts
 
+_CHOSEN = ("training", "model", "objective")
 
-def check_preset(preset: Any, aim: Any, strategy: Any) -> None:
-    """Refuse what is no preset or aim, a preset beside a strategy, an aim without a preset.
+
+def check_preset(preset: Any, aim: Any, strategy: Any, written: Written) -> None:
+    """Refuse what is no preset or aim, a preset beside a strategy or a network, an aim without a preset.
 
     Raises:
         SettingsError: as told.
@@ -36,24 +40,71 @@ def check_preset(preset: Any, aim: Any, strategy: Any) -> None:
         raise SettingsError(
             "a preset chooses the strategy", where="strategy", hint="leave one of the two out"
         )
+    for name in _CHOSEN:
+        part = written.content.get(name)
+        if part:
+            key = f".{min(part)}" if isinstance(part, dict) else ""
+            hint = "leave one of the two out, or give single keys in settings"
+            raise SettingsError("a preset chooses what is trained", where=f"config {name}{key}", hint=hint)
+
+
+def outline(value: dict[str, Any]) -> dict[str, Any]:
+    """What of the config ``value`` can be checked before a preset has chosen the rest."""
+    return {key: part for key, part in value.items() if key in ("task", "data", "run", "plugins")}
 
 
 def with_preset(
+    written: Written,
     value: dict[str, Any],
     preset: str,
     aim: str | None,
     documents: Sequence[Document],
     resolver: LabelResolver,
-) -> dict[str, Any]:
-    """The config ``value`` with the strategy and the decision of a preset; parts of the decision that stand there stay.
+) -> Config:
+    """The config with the strategy and the decision of a preset.
+
+    Args:
+        written: parts of the decision in its content stay, its single keys act over what the preset chooses.
+        value: the same without the preset, its task as y has settled it.
 
     Raises:
-        SettingsError: ``value`` chooses how to train already.
+        ConfigError: something in it does not go with what the preset chooses, or makes the aim do nothing.
     """
-    chosen_by_hand = {key: part for key, part in value.get("training", {}).items() if key != "strategy"}
-    if chosen_by_hand or value.get("model") or value.get("objective"):
-        where = f"settings training.{min(chosen_by_hand)}" if chosen_by_hand else "settings model"
-        raise SettingsError("a preset chooses what is trained", where=where, hint="leave one of the two out")
+    task = TaskConfig.read(value["task"], "task")
+    if aim is not None and task.type == "multiclass":
+        problem = "does nothing in a multiclass task: each document gets its best category"
+        raise SettingsError(problem, where="aim", hint="leave it out, or give lists of labels")
+    facts = _facts(documents, resolver)
+    parts = preset_config(facts, cast(Preset, preset), cast(Aim, aim or "both"), task.type).parts
+    decision, said = parts.get("decision", {}), written.content.get("decision", {})
+    if "decoding" in decision:
+        chosen = _that_acts(decision.pop("decoding"), task, value.get("decision"))
+        decision |= {} if chosen is None else {"decoding": chosen}
+    decision = {**decision, **said} if isinstance(said, dict) else said
+    whole = {**written.value({"training": parts["training"], "decision": decision}), "task": value["task"]}
+    if aim is not None and isinstance(whole["decision"], dict):
+        threshold = whole["decision"].get("threshold")
+        if not isinstance(threshold, dict) or threshold.get("aim") != aim:
+            problem = "does nothing beside a decision.threshold that is given, too"
+            raise SettingsError(problem, where="aim", hint="leave one of the two out")
+    try:
+        return Config.build(whole, written.folder)
+    except ConfigError as error:
+        raise _told(error, preset, {**parts, "decision": decision}) from None
+
+
+def _told(error: ConfigError, preset: str, parts: dict[str, Any]) -> ConfigError:
+    """``error``, which tells whose key is unknown, if it lies in what the preset chose."""
+    for section, key in (("training", "strategy"), ("decision", "threshold")):
+        chosen = parts[section].get(key) if isinstance(parts[section], dict) else None
+        within = (error.where or "").startswith(f"{section}.{key}.")
+        if within and error.message == "unknown key" and isinstance(chosen, dict):
+            problem = f"unknown key: the preset {preset!r} chose the {key} {chosen.get('type')!r} here"
+            return ConfigError(problem, where=error.where, hint=error.hint)
+    return error
+
+
+def _facts(documents: Sequence[Document], resolver: LabelResolver) -> CorpusFacts:
     texts, taxonomy = Texts(Silent()), resolver.taxonomy
     single, inner = True, 0
     for document in documents:
@@ -63,9 +114,19 @@ def with_preset(
         most_specific = columns - above
         single &= len(most_specific) == 1
         inner += any(not taxonomy.leaves_C[c] for c in most_specific)
-    facts = texts.facts(
+    return texts.facts(
         documents=len(documents), categories=len(taxonomy), levels=taxonomy.depth, single=single, inner=inner,
     )  # fmt: skip
-    parts = preset_config(facts, cast(Preset, preset), cast(Aim, aim or "both")).parts
-    decision = {**parts.get("decision", {}), **value.get("decision", {})}
-    return {**value, "training": parts["training"], **({"decision": decision} if decision else {})}
+
+
+def _that_acts(decoding: Any, task: TaskConfig, said: Any) -> Any:
+    """The decoding that a preset chose, or else ``best``, if it goes with the closure and the cap; None: neither does."""
+    many = task.paths == "many"
+    top_k = said.get("top_k") if many and isinstance(said, dict) else None
+    for choice in (decoding, "best") if many else (decoding,):
+        try:
+            DecisionConfig.read({"decoding": choice}).decoding.check(task.gold_closure, top_k)
+        except ConfigError:
+            continue
+        return choice
+    return None

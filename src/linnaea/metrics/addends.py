@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csc_array, csr_array, vstack
 
 from linnaea.decision.cuts import scores_at
 from linnaea.decision.predictions import Predictions
@@ -35,11 +35,12 @@ class Addends:
     """Sparse rows, by name.
 
     Attributes:
-        matrix: ``[V, N]`` float64 CSR.
+        matrix: ``[V, N]`` float64; CSC where there are more documents than rows: of a product's two dense sides the
+            smaller one is then the one that is jumped about in.
         parts: the rows of each name.
     """
 
-    matrix: csr_array
+    matrix: csr_array | csc_array
     parts: Mapping[str, slice]
 
     @classmethod
@@ -47,14 +48,15 @@ class Addends:
         """From ``[v, N]`` rows of each name."""
         starts = np.cumsum([0, *(part.shape[0] for part in parts.values())]).tolist()
         places = {name: slice(*starts[i : i + 2]) for i, name in enumerate(parts)}
-        return cls(csr_array(vstack(list(parts.values()), format="csr")), places)
+        matrix = csr_array(vstack(list(parts.values()), format="csr"))
+        return cls(matrix.tocsc() if matrix.shape[1] > matrix.shape[0] else matrix, places)
 
     def __len__(self) -> int:
         return int(self.matrix.shape[1])
 
     def __sub__(self, other: Addends) -> Addends:
         """The difference of each number; both have the same rows."""
-        difference = csr_array(self.matrix - other.matrix)
+        difference = self.matrix - other.matrix
         difference.eliminate_zeros()
         return Addends(difference, self.parts)
 
@@ -98,25 +100,27 @@ def decided(chosen: Ragged, gold: Ragged, taxonomy: Taxonomy) -> dict[str, csr_a
     }
 
 
-def further(
-    chosen: Ragged, gold: Ragged, taxonomy: Taxonomy, violations_N: np.ndarray
-) -> dict[str, csr_array]:
+def further(violations_N: np.ndarray, away: Distances) -> dict[str, csr_array]:
     """Of decisions: contradictions of the taxonomy, distances."""
-    away = Distances.of(chosen, gold, taxonomy)
     ways = away.per_document()
     return {
         "violations": one_row(violations_N),
         "violating": one_row(violations_N > 0),
         "distance": csr_array(np.stack([ways[name] for name in ("error", "decided", "missed")])),
         "distance_of": csr_array(
-            np.stack([np.ones(len(gold)), away.decided_sizes_N > 0, away.missed_sizes_N > 0])
+            np.stack([np.ones(len(violations_N)), away.decided_sizes_N > 0, away.missed_sizes_N > 0])
         ),
     }
 
 
-def scored(predictions: Predictions, gold: Ragged, ranks: Sequence[int]) -> dict[str, csr_array]:
-    """Of scores: ranking, and of each level squared errors and gaps ``[L·B, N]`` between scores and gold by bin."""
-    places = Places.of(predictions, gold)
+def scored(
+    predictions: Predictions, gold: Ragged, places: Places, ranks: Sequence[int]
+) -> dict[str, csr_array]:
+    """Of scores: ranking, and of each level squared errors and gaps ``[L·B, N]`` between scores and gold by bin.
+
+    Args:
+        places: of gold among the scores.
+    """
     ranked = [places.precision_N(k) for k in ranks]
     ranked += [places.r_precision_N(), places.ndcg_N(ranks[-1])]
     squares, gaps = _errors(predictions, gold)
@@ -138,41 +142,40 @@ def _by_category(keys: np.ndarray, documents: int, columns: int) -> csr_array:
 
 def _errors(predictions: Predictions, gold: Ragged) -> tuple[csr_array, csr_array]:
     """``[L, N]`` sums of (score - gold)², and ``[L·B, N]`` sums of score - gold by the bin of the score."""
-    taxonomy, documents = predictions.taxonomy, len(predictions)
-    levels, level_C = taxonomy.depth, taxonomy.level_C - 1
+    documents, levels = len(predictions), predictions.taxonomy.depth
+    level_C = predictions.taxonomy.level_C - 1
     own_M = scores_at(predictions, gold.rows, gold.values).astype(np.float64)
-    cells = (level_C[gold.values] * BINS + bins(own_M)) * documents + gold.rows
-    found = [(cells, np.full(len(cells), -1.0))]
-    squares_LN = np.zeros((levels, documents))
-    np.add.at(squares_LN, (level_C[gold.values], gold.rows), 1 - 2 * own_M)
-    for start, row_M, column_M, score_M in _pieces(predictions):
-        level_M, count = level_C[column_M], int(row_M.max(initial=-1)) + 1
-        own = np.bincount(row_M * levels + level_M, np.square(score_M), minlength=count * levels)
-        squares_LN[:, start : start + count] += own.reshape(count, levels).T
-        at = (row_M * levels + level_M) * BINS + bins(score_M)
-        summed = np.bincount(at, score_M, minlength=count * levels * BINS)
-        there = np.flatnonzero(summed)
-        row, cell = there // (levels * BINS), there % (levels * BINS)
-        found.append((cell * documents + start + row, summed[there]))
-    cells, values = (np.concatenate([part[i] for part in found]) for i in range(2))
-    gaps = csr_array(
-        (values, (cells // documents, cells % documents)), shape=(levels * BINS, documents)
-    )  # sums what is of the same cell
-    return csr_array(squares_LN), gaps
+    gold_M = gold.rows * levels + level_C[gold.values]
+    squares_G, found = np.zeros(documents * levels), []
+    for rows, group_M, score_M in _pieces(predictions, level_C):
+        groups, first = (rows.stop - rows.start) * levels, rows.start * levels
+        own = slice(*gold.offsets_N1[[rows.start, rows.stop]].tolist())
+        at, own_at = gold_M[own] - first, own_M[own]
+        # (score - gold)² is the score's own square, and 1 - 2·score more where gold.
+        squares_G[first : first + groups] = np.bincount(group_M, np.square(score_M), minlength=groups)
+        squares_G[first : first + groups] += np.bincount(at, 1 - 2 * own_at, minlength=groups)
+        gaps = np.bincount(group_M * BINS + bins(score_M), score_M, minlength=groups * BINS)
+        gaps -= np.bincount(at * BINS + bins(own_at), minlength=groups * BINS)
+        found.append(csr_array(gaps.reshape(-1, levels * BINS)))
+    squares_NL = squares_G.reshape(documents, levels)
+    by_document = vstack(found, format="csr") if found else csr_array((0, levels * BINS))
+    return csr_array(squares_NL.T), csr_array(by_document.T.tocsr())
 
 
-def _pieces(predictions: Predictions) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """Some hundred thousand scores: the first document, and from it on documents, columns, float64 scores."""
-    scores, columns = predictions.scores, len(predictions.taxonomy)
+def _pieces(predictions: Predictions, level_C: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Some hundred thousand scores: their documents; of each score which level of which of these it is, and float64."""
+    scores, columns, levels = predictions.scores, len(level_C), int(level_C.max(initial=0)) + 1
     if isinstance(scores, np.ndarray):
+        group_M = np.zeros(0, dtype=np.int64)  # the same in every piece
         for rows, block_NC in predictions.blocks(1):
-            row_M = np.repeat(np.arange(len(block_NC)), columns)
-            column_M = np.tile(np.arange(columns), len(block_NC))
-            yield rows.start, row_M, column_M, block_NC.ravel().astype(np.float64)
+            if not len(group_M):
+                group_M = (np.arange(len(block_NC))[:, None] * levels + level_C).ravel()
+            yield rows, group_M[: len(block_NC) * columns], block_NC.ravel().astype(np.float64)
         return
-    kept = Ragged(np.arange(len(scores.data)), scores.indptr.astype(np.int64))
+    kept = Ragged(scores.indices, scores.indptr.astype(np.int64))
     step = max(1, PAIRS // max(1, predictions.kept))
     for start in range(0, len(predictions), step):
-        some = kept.take(np.arange(start, min(start + step, len(predictions))))
-        column_M = scores.indices[some.values].astype(np.int64)
-        yield start, some.rows, column_M, scores.data[some.values].astype(np.float64)
+        rows = slice(start, min(start + step, len(predictions)))
+        some = kept.take(np.arange(rows.start, rows.stop))
+        part = slice(*kept.offsets_N1[[rows.start, rows.stop]].tolist())
+        yield rows, some.rows * levels + level_C[some.values], scores.data[part].astype(np.float64)

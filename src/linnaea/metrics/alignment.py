@@ -10,6 +10,7 @@ import numpy as np
 
 from linnaea.decision.predictions import Decisions, Predictions
 from linnaea.errors import UsageError
+from linnaea.metrics.counts import pair_keys
 from linnaea.metrics.outcome import Outcome
 from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -27,9 +28,9 @@ def aligned(first: Outcome, second: Outcome) -> Outcome:
         UsageError: the two have not the same categories, documents, or labels.
     """
     _check_taxonomies(first.taxonomy, second.taxonomy)
-    _check_documents(first.predictions.ids, second.predictions.ids)
     moved = _under(first.taxonomy, second)
     if list(first.predictions.ids) != list(second.predictions.ids):
+        _check_documents(first.predictions.ids, second.predictions.ids)
         places = [sorted(range(len(side)), key=side.predictions.ids.__getitem__) for side in (first, second)]
         rows = np.empty(len(first), dtype=np.int64)
         rows[places[0]] = places[1]
@@ -84,7 +85,7 @@ def _check_documents(first: Sequence[str], second: Sequence[str]) -> None:
 
 def _check_gold(first: Outcome, second: Outcome) -> None:
     columns = len(first.taxonomy)
-    keys = [np.sort(outcome.gold.rows * columns + outcome.gold.values) for outcome in (first, second)]
+    keys = [pair_keys(outcome.gold, columns) for outcome in (first, second)]
     if np.array_equal(keys[0], keys[1]):
         return
     row = int(np.setxor1d(keys[0], keys[1])[0] // columns)

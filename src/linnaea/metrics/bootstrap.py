@@ -40,8 +40,9 @@ def drawn_again(documents: int, resamples: int, seed: int, step: int) -> Iterato
     """``[N, up to step]`` float64: how often each document is in a draw. The draws do not depend on ``step``."""
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, step):
+        # Small numbers while they are turned: a document is drawn once in the mean.
         columns = [
-            np.bincount(rng.integers(0, documents, documents), minlength=documents)
+            np.bincount(rng.integers(0, documents, documents), minlength=documents).astype(np.int16)
             for _ in range(min(step, resamples - start))
         ]
         yield np.stack(columns, axis=1).astype(np.float64)
@@ -57,7 +58,7 @@ def exchanged(documents: int, resamples: int, seed: int, step: int) -> Iterator[
 
 def at_once(*sizes: int) -> int:
     """How many draws are worked on together."""
-    return int(np.clip(CELLS // max(1, sum(sizes)), 4, 128))
+    return int(np.clip(CELLS // max(1, sum(sizes)), 16, 128))
 
 
 def gathered(parts: list[Measures]) -> Measures:

@@ -91,7 +91,9 @@ def _mistakes(
         keys = own[~contains(other, own)]
         column = keys % columns
         sides.append((keys // columns * levels + taxonomy.level_C[column] - 1, column))
-    return sides[0], Ragged.from_pairs(*sides[1], len(chosen) * levels)
+    # Columns are sorted by level, and so are the keys of a document.
+    rows, missed = sides[1]
+    return sides[0], Ragged.from_lengths(missed, np.bincount(rows, minlength=len(chosen) * levels))
 
 
 def _siblings(one_M: np.ndarray, other_M: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:

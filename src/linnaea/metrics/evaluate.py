@@ -20,6 +20,7 @@ from linnaea.decision.decider import Decider
 from linnaea.decision.decoding import violations
 from linnaea.decision.predictions import Decisions, Predictions
 from linnaea.errors import UsageError, suggest
+from linnaea.metrics import ranking
 from linnaea.metrics.calibration import Binned
 from linnaea.metrics.confusion import Confusions
 from linnaea.metrics.counts import Counts, Rates, hierarchical, level_rows, row_blocks
@@ -27,7 +28,6 @@ from linnaea.metrics.distance import Distances
 from linnaea.metrics.further import measure_further
 from linnaea.metrics.groups import group_rows
 from linnaea.metrics.intervals import Intervals
-from linnaea.metrics.ranking import AveragePrecision, average_precision, macro_average_precision, ranking
 from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
 
@@ -42,7 +42,7 @@ class Evaluation:
         ranks: k of the ranking.
         counts: of decisions as they are, against gold as it is.
         hierarchical: of both sides closed under ancestors.
-        ranking: by name, as in ``metrics.json``.
+        places: of gold among the scores.
         violations_N: int64, contradictions of the taxonomy in each document.
         further: the numbers of each further metric that was asked for.
     """
@@ -55,8 +55,8 @@ class Evaluation:
     ranks: Sequence[int]
     counts: Counts
     hierarchical: Rates
-    ranking: dict[str, float]
-    average_precision: AveragePrecision
+    places: ranking.Places
+    average_precision: ranking.AveragePrecision
     violations_N: np.ndarray
     further: Mapping[str, dict[str, float]] = field(default_factory=dict)
 
@@ -65,14 +65,19 @@ class Evaluation:
         return level_rows(self.counts, self.taxonomy)
 
     @cached_property
+    def distances(self) -> Distances:
+        """From what was decided to what is right, of each document."""
+        return Distances.of(self.decisions.chosen, self.gold, self.taxonomy)
+
+    @cached_property
     def intervals(self) -> Intervals | None:
         """How far the measures may move on other documents; made when first asked for. None: there are no documents."""
         if not len(self.gold):
             return None
         return Intervals.of(
             self.predictions, self.decisions, self.gold,
-            ranks=self.ranks, violations_N=self.violations_N, areas=self.average_precision,
-            support_C=self.support_C,
+            ranks=self.ranks, violations_N=self.violations_N, places=self.places, away=self.distances,
+            areas=self.average_precision, support_C=self.support_C,
         )  # fmt: skip
 
     def to_json(self, *, intervals: bool = True) -> dict[str, Any]:
@@ -82,9 +87,7 @@ class Evaluation:
             intervals: with them; they take longer than all else.
         """
         counts, keys = self.counts, ("level", "categories", "micro_f1", "macro_f1")
-        areas = asdict(self.average_precision)
-        if not areas["kept"]:
-            del areas["kept"]
+        areas = asdict(self.average_precision).items()
         return {
             "documents": len(counts.gold_N),
             "micro": asdict(counts.micro()),
@@ -94,8 +97,8 @@ class Evaluation:
             "hamming_loss": counts.hamming_loss(),
             "hierarchical": asdict(self.hierarchical),
             "levels": [{key: row[key] for key in keys} for row in self.level_table()],
-            "ranking": dict(self.ranking),
-            "average_precision": areas,
+            "ranking": ranking.ranked(self.places, self.ranks),
+            "average_precision": {key: value for key, value in areas if key != "kept" or value},
             "coherence": {
                 "documents_with_violations": int((self.violations_N > 0).sum()),
                 "violations": int(self.violations_N.sum()),
@@ -113,7 +116,7 @@ class Evaluation:
             found["groups"] = group_rows(self.counts, self.support_C)
         if len(gold):
             found["calibration"] = Binned.of(self.predictions, gold).to_json(self.taxonomy)
-        found["distance"] = Distances.of(chosen, gold, self.taxonomy).to_json()
+        found["distance"] = self.distances.to_json()
         confusions = Confusions.of(chosen, gold, self.taxonomy)
         return found if confusions is None else {**found, "siblings": confusions.to_json()}
 
@@ -162,7 +165,7 @@ def evaluate(
             f"labels of {len(gold)}: cannot be compared"
         )
     config, taxonomy = config or EvaluationConfig(), predictions.taxonomy
-    areas = average_precision(predictions, gold)  # first: it refuses scores that are not numbers
+    areas = ranking.average_precision(predictions, gold)  # first: it refuses scores that are not numbers
     return Evaluation(
         taxonomy,
         predictions,
@@ -172,7 +175,7 @@ def evaluate(
         config.ranks,
         Counts.of(decisions.chosen, gold, len(taxonomy)),
         hierarchical(decisions.chosen, gold, taxonomy),
-        ranking(predictions, gold, config.ranks),
+        ranking.Places.of(predictions, gold),
         areas,
         _violations(decisions.chosen, taxonomy, closure),
         measure_further(config.metrics, predictions, decisions, gold, support_C),
@@ -258,7 +261,7 @@ MEASURES: dict[str, Callable[[_Watched], float]] = {
     "hierarchical_f1": lambda w: hierarchical(w.chosen, w.gold, w.taxonomy).f1,
     "samples_f1": lambda w: w.counts.samples_f1(),
     "weighted_f1": lambda w: w.counts.weighted_f1(),
-    "average_precision": lambda w: macro_average_precision(w.predictions, w.gold),
+    "average_precision": lambda w: ranking.macro_average_precision(w.predictions, w.gold),
     "f1": lambda w: w.counts.micro().f1,
 }
 

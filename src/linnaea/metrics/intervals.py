@@ -21,8 +21,9 @@ from linnaea.metrics.addends import Addends, Sums
 from linnaea.metrics.areas import Steps
 from linnaea.metrics.bootstrap import CONFIDENCE, affordable, bootstrap, draws_for
 from linnaea.metrics.counts import Counts, ratio
+from linnaea.metrics.distance import Distances
 from linnaea.metrics.groups import Group, groups
-from linnaea.metrics.ranking import AveragePrecision
+from linnaea.metrics.ranking import AveragePrecision, Places
 from linnaea.metrics.sums import Measures, Place
 from linnaea.ragged import Ragged
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -59,6 +60,8 @@ class Intervals:
         *,
         ranks: Sequence[int],
         violations_N: np.ndarray,
+        places: Places,
+        away: Distances,
         areas: AveragePrecision,
         support_C: np.ndarray | None = None,
         seed: int = 0,
@@ -68,8 +71,8 @@ class Intervals:
         found = [] if support_C is None else groups(support_C)
         names = [*(f"precision@{k}" for k in ranks), "r_precision", f"ndcg@{ranks[-1]}"]
         parts = addends.decided(chosen, gold, taxonomy)
-        parts |= addends.further(chosen, gold, taxonomy, violations_N)
-        parts |= addends.scored(predictions, gold, ranks)
+        parts |= addends.further(violations_N, away)
+        parts |= addends.scored(predictions, gold, places, ranks)
         steps = steps_for([predictions], gold)
         if steps is not None:
             parts |= steps.addends(predictions, gold)

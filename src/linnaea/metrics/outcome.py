@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -236,9 +237,13 @@ def _packed(ids: object) -> dict[str, np.ndarray]:
 
 
 def _unpacked(tensors: Tensors, documents: int) -> list[str]:
-    text = tensors.take("ids", np.uint8, (None,)).tobytes()
+    encoded = tensors.take("ids", np.uint8, (None,)).tobytes()
     ends = tensors.take("ids_ends", np.int64, (documents,)).tolist()
-    return [text[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends], ends, strict=False)]
+    places = [slice(a, b) for a, b in pairwise([0, *ends])]
+    if encoded.isascii():  # a letter is a byte: all at once
+        text = encoded.decode()
+        return [text[place] for place in places]
+    return [encoded[place].decode("utf-8", "surrogatepass") for place in places]
 
 
 def _sha256(about: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str:

@@ -136,17 +136,21 @@ class AveragePrecision:
 
 def average_precision(predictions: Predictions, gold: Ragged) -> AveragePrecision:
     """Average precision, both ways."""
-    return AveragePrecision(
-        micro_average_precision(predictions, gold),
-        macro_average_precision(predictions, gold),
-        predictions.sparse,
-    )
+    evidence = _evidence(predictions, gold)
+    return AveragePrecision(_micro(evidence), _macro(evidence), predictions.sparse)
+
+
+def _evidence(predictions: Predictions, gold: Ragged) -> Evidence:
+    return Evidence(predictions, gold, np.ones(len(predictions.taxonomy)))
 
 
 def macro_average_precision(predictions: Predictions, gold: Ragged) -> float:
     """Mean over the categories with gold documents; 0 where there is none."""
-    columns, documents = len(predictions.taxonomy), len(predictions)
-    cuts = Cuts.of(Evidence(predictions, gold, np.ones(columns)))
+    return _macro(_evidence(predictions, gold))
+
+
+def _macro(evidence: Evidence) -> float:
+    columns, documents, cuts = len(evidence.taxonomy), len(evidence.predictions), Cuts.of(evidence)
     fresh = np.diff(cuts.hits, prepend=0)  # wrong at each category's first cut, whose precision is 0
     sums_C = np.bincount(cuts.category, fresh * ratio(cuts.hits, cuts.decided), minlength=columns)
     # Gold documents with score 0 come last, with all other documents.
@@ -158,17 +162,21 @@ def macro_average_precision(predictions: Predictions, gold: Ragged) -> float:
 
 def micro_average_precision(predictions: Predictions, gold: Ragged) -> float:
     """Over all (document, category) pairs; 0 where none is gold."""
-    columns = len(predictions.taxonomy)
-    positives = np.sort(Evidence(predictions, gold, np.ones(columns)).positives.values)
+    return _micro(_evidence(predictions, gold))
+
+
+def _micro(evidence: Evidence) -> float:
+    predictions, total = evidence.predictions, len(evidence.gold.values)
+    positives = np.sort(evidence.positives.values)
     points, first = np.unique(positives, return_index=True)
     decided = np.zeros(len(points), dtype=np.int64)
     for scores in _pieces(predictions):
         ordered = np.sort(scores)
         decided += len(ordered) - np.searchsorted(ordered, points)
-    hits, total = len(positives) - first, len(gold.values)
+    hits = len(positives) - first
     fresh = hits - np.append(hits[1:], 0)
     area = (fresh * ratio(hits, decided)).sum()
-    area += (total - len(positives)) * ratio(total, len(predictions) * columns)
+    area += (total - len(positives)) * ratio(total, len(predictions) * len(evidence.taxonomy))
     return float(ratio(area, total))
 
 
@@ -185,6 +193,10 @@ def _pieces(predictions: Predictions, values: int = 2**23) -> Iterator[np.ndarra
 
 def ranking(predictions: Predictions, gold: Ragged, ranks: Sequence[int]) -> dict[str, float]:
     """``precision@k`` for all ``ranks``, ``r_precision``, and ``ndcg@k`` for the last of them."""
-    places = Places.of(predictions, gold)
+    return ranked(Places.of(predictions, gold), ranks)
+
+
+def ranked(places: Places, ranks: Sequence[int]) -> dict[str, float]:
+    """The same from the places of gold among the scores."""
     measures = {f"precision@{k}": places.precision(k) for k in ranks}
     return {**measures, "r_precision": places.r_precision(), f"ndcg@{ranks[-1]}": places.ndcg(ranks[-1])}

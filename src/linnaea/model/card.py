@@ -51,7 +51,10 @@ def _rows(model: Model) -> list[tuple[str, str]]:
         rows.append(("network", config.model.names))
         if isinstance(config.model.encoder, PretrainedConfig):
             rows.append(("pretrained transformer", config.model.encoder.path))
-    rows.append(("input", ", ".join(config.input.features)))
+    for number, member in enumerate(facts.get("members", []), start=1):
+        rows.append((f"member {number}", f"{member['name']}: share {member['share']:.2f}"))
+    if "members" not in facts:  # each reads what its strategy reads
+        rows.append(("input", ", ".join(config.input.features)))
     rows.append(("thresholds", config.decision.threshold.type))
     rows.append(("decoding", config.decision.decoding.type))
     if model.decider.calibration is not None:

@@ -5,13 +5,17 @@ Shape letters: C categories.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from linnaea.errors import UsageError
+from linnaea.metrics.alignment import aligned
 from linnaea.metrics.confusion import Confusions
+from linnaea.metrics.exact import exact_p
+from linnaea.metrics.paired import LEVEL, holm
 from linnaea.report.curves import curves
 from linnaea.report.mistakes import Kept, mistakes
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -28,8 +32,13 @@ def category_columns(
     metrics: Mapping[str, Any],
     baseline: Mapping[str, Any] | None,
     support_C: np.ndarray | None,
+    surely: Sequence[bool] | None = None,
 ) -> dict[str, Any]:
-    """Names, places and scores: a list a fact, an item a category; None where nothing is known."""
+    """Names, places and scores: a list a fact, an item a category; None where nothing is known.
+
+    Args:
+        surely: as from :func:`surely_different`.
+    """
     rows = {row["id"]: row for row in metrics.get("categories", [])}
     sure = {row["id"]: row for row in (metrics.get("intervals") or {}).get("categories", [])}
     beside = {row["id"]: row for row in (baseline or {}).get("categories", [])}
@@ -50,7 +59,23 @@ def category_columns(
         **{key: column(rows, key) for key in ("precision", "recall", "f1", "threshold")},
         **{f"{key}_interval": column(sure, key) for key in ("precision", "recall", "f1")},
         **{f"baseline_{key}": column(beside, key) for key in ("precision", "recall", "f1")},
+        "surely": None if surely is None else list(surely),
     }
+
+
+def surely_different(outcome: Outcome, baseline: Outcome) -> list[bool] | None:
+    """Whether the F1 of each category differs from the baseline's by more than chance makes it.
+
+    p is exact, below 0.05 after correction for all categories (Holm), as in comparisons. None: the two are not of
+    the same documents.
+    """
+    try:
+        baseline = aligned(outcome, baseline)
+    except UsageError:
+        return None
+    chosen, columns = outcome.decisions.chosen, len(outcome.taxonomy)
+    p_C = exact_p(baseline.decisions.chosen, chosen, outcome.gold, columns)
+    return (holm(p_C) < LEVEL).tolist()  # type: ignore[no-any-return]
 
 
 def _short(value: Any) -> Any:

@@ -65,6 +65,7 @@ def comparison_data(
                 "meaning": meaning,
                 "values": [looked_up(value, place) for value in metrics],
                 "intervals": [looked_up(value.get("intervals"), place) for value in metrics],
+                "ranked": place.startswith("average_precision"),
                 "differences": [_difference(pair.measures.get(DIFFERENCES.get(place, ""))) for pair in pairs],
             }
             for place, name, meaning in ROWS

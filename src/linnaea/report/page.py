@@ -16,7 +16,7 @@ import numpy as np
 from linnaea import __version__
 from linnaea.errors import ModelError, UsageError
 from linnaea.files import RunFolder, atomic, read_json
-from linnaea.report.categories import category_columns, details
+from linnaea.report.categories import category_columns, details, surely_different
 from linnaea.report.headline import headline
 from linnaea.report.labels import label_statistics, support_statistics
 from linnaea.report.majority import majority
@@ -56,10 +56,11 @@ def report_data(run: RunFolder) -> dict[str, Any]:
     support_C = _support(run, taxonomy) if outcome is None else outcome.support_C
     strategy = str(config.get("training", {}).get("strategy", {}).get("type", "joint"))
     baseline = read_json(run.baseline.metrics) if run.baseline.metrics.is_file() else None
-    guess = None
+    guess, surely = None, None
     single = config.get("task", {}).get("type") == "multiclass"
     if outcome is not None:
         guess = majority(outcome.gold, outcome.support_C, taxonomy, single=single)
+        surely = _surely(run, outcome)
     if "intervals" not in metrics:
         notes.append("These metrics were written without intervals; evaluate or train again for them.")
     tested_C = np.array([row["support"] for row in metrics["categories"]])
@@ -75,7 +76,7 @@ def report_data(run: RunFolder) -> dict[str, Any]:
             "tree": taxonomy.is_tree,
             "levels": taxonomy.depth,
         },
-        "categories": category_columns(taxonomy, metrics, baseline, support_C)
+        "categories": category_columns(taxonomy, metrics, baseline, support_C, surely)
         | ({"threshold": None} if single else {}),
         "details": None if outcome is None else details(outcome, _quotes(run)),
         "levels": metrics.get("levels", []),
@@ -151,6 +152,14 @@ def _outcome(run: RunFolder, taxonomy: Taxonomy, notes: list[str]) -> Outcome | 
     if not run.quotes.is_file():
         notes.append(f"This run folder has no {run.quotes.name}, so mistakes are shown without their texts.")
     return outcome
+
+
+def _surely(run: RunFolder, outcome: Outcome) -> list[bool] | None:
+    from linnaea.metrics.outcome import Outcome
+
+    if not run.baseline.outcome.is_file():
+        return None
+    return surely_different(outcome, Outcome.load(run.baseline.outcome, outcome.taxonomy))
 
 
 def _support(run: RunFolder, taxonomy: Taxonomy) -> np.ndarray | None:

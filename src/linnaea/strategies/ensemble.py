@@ -25,7 +25,7 @@ from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, ModelError
 from linnaea.files import RunFolder, atomic, read_json, write_json
 from linnaea.ragged import Ragged
-from linnaea.reporter import Reporter, Silent
+from linnaea.reporter import Part, Reporter, Silent
 from linnaea.strategies.base import DENSE_SCORES, Fitted, Scorer, ScoreSheet
 from linnaea.strategies.blend import Blend, Scores
 from linnaea.strategies.build import build_strategy, load_scorer
@@ -169,7 +169,8 @@ class EnsembleStrategy:
             reporter.note(f"member {number} of {len(self.configs)}: {name}, seed {own.run.seed}")
             featurizer = Featurizer.fit(own.input, corpus.train.columns, corpus.train.rows_N)
             place = RunFolder(run.checkpoints / f"member-{number}")
-            fitted = strategy.fit(_seen(corpus, featurizer), place, resume=resume, reporter=reporter)
+            part = Part(reporter, f"member {number} of {len(self.configs)}")
+            fitted = strategy.fit(_seen(corpus, featurizer), place, resume=resume, reporter=part)
             assert fitted.tuning is not None  # every member's config asks for held-out scores
             members.append(Member(featurizer, fitted.scorer))
             tunings.append(fitted.tuning)
@@ -186,7 +187,7 @@ class EnsembleStrategy:
             "seed": self.config.run.seed,
             "train_documents": len(corpus.train),
             "dev_documents": 0 if corpus.dev is None else len(corpus.dev),
-            "parameters": sum(fact["parameters"] for fact in facts),
+            "parameters": sum(facts[number]["parameters"] for number in blend.chosen),
             "members": facts,
             "seconds": round(time.perf_counter() - began, 2),
         }
@@ -195,9 +196,10 @@ class EnsembleStrategy:
         return Fitted(scorer, tuning, gold, support_C, whole, fitted_on_dev=on_dev)
 
     def _keep_history(self, run: RunFolder, blend: Blend) -> None:
-        """The epochs of the network with the largest share are the run's."""
-        networks = [number for number, own in enumerate(self.configs) if own.training.strategy.network]
+        """The epochs of the network with the largest share are the run's; none where no network has one."""
+        networks = [number for number in blend.chosen if self.configs[number].training.strategy.network]
         if not networks:
+            run.history.unlink(missing_ok=True)
             return
         first = max(networks, key=lambda number: blend.shares[number])
         with atomic(run.history) as file:

@@ -123,9 +123,9 @@ class JointStrategy:
         for fold in range(folds):
             inside, outside = np.flatnonzero(fold_N == fold), np.flatnonzero(fold_N != fold)
             held_out, folder = documents.take(inside), run.checkpoints / f"fold-{fold + 1}"
-            reporter.note(f"fold {fold + 1} of {folds}")
             # A fold's history is its own; the run's is that of the last training.
-            heard = [JsonlHistory(folder / "history.jsonl"), *_present(reporter.listener())]
+            listener = reporter.listener(f"fold {fold + 1} of {folds}")
+            heard = [JsonlHistory(folder / "history.jsonl"), *_present(listener)]
             job = Job(documents.take(outside), held_out, folder, self.config.training)
             trained = trainer.train(job, heard, resume)
             epochs.append(trained.history.best_epoch)

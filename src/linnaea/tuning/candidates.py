@@ -6,6 +6,7 @@ import copy
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -143,7 +144,9 @@ class Candidates:
 
     def _told(self, key: str, place: str, error: ConfigError) -> ConfigError:
         """``error`` with the place in the space that it comes from."""
-        where, message = error.where or "", error.message
+        # Errors say members[0] where keys say members.0.
+        where = re.sub(r"^(training\.strategy\.members)\[(\d+)\]", r"\1.\2", error.where or "")
+        message = error.message
         unknown = message == "unknown key"
         inside = where == key or where.startswith((f"{key}.", f"{key}["))
         if where == "--set" or (unknown and key.startswith(where)):
@@ -201,7 +204,10 @@ def read_params(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _at(value: Any, key: str) -> Any:
     for step in key.split("."):
-        value = value.get(step) if isinstance(value, dict) else None
+        if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
     return value
 
 

@@ -44,7 +44,8 @@ class Told:
         new = [trial for trial in finished if trial["number"] not in self._told]
         for trial in new:
             self._told.add(trial["number"])
-            self.reporter.note(f"{_line(trial, best_of(finished))}  {self._left(finished)}".rstrip())
+            line = f"{_line(trial, best_of(finished))}  {self._left(finished)}  {_params(trial)}"
+            self.reporter.note(line.rstrip())
         if new:
             self.write()
 
@@ -104,10 +105,14 @@ def _line(trial: dict[str, Any], best: dict[str, Any] | None) -> str:
         if best is trial
         else f"  (best {best['value']:.4f}, trial {best['number']})"
     )
+    return f"trial {number:>3}  {said}{beside}  {trial['seconds']:.1f} s"
+
+
+def _params(trial: dict[str, Any]) -> str:
+    """The values of a trial, by the ends of their keys where these are told apart by them."""
     last = [key.rpartition(".")[2] for key in trial["params"]]
     names = [name if last.count(name) == 1 else key for name, key in zip(last, trial["params"], strict=True)]
-    params = ", ".join(f"{n}={short(v)}" for n, v in zip(names, trial["params"].values(), strict=True))
-    return f"trial {number:>3}  {said}{beside}  {params}  {trial['seconds']:.1f} s"
+    return ", ".join(f"{n}={short(v)}" for n, v in zip(names, trial["params"].values(), strict=True))
 
 
 def short(value: Any) -> str:

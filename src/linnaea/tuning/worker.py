@@ -14,8 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from linnaea.config.config import Config
 from linnaea.config.levels import check_levels
@@ -24,6 +23,7 @@ from linnaea.corpus.policy import ErrorPolicy
 from linnaea.errors import InterruptedRun, LinnaeaError
 from linnaea.reporter import Reporter, Silent
 from linnaea.text.build import build_corpus
+from linnaea.training.interruption import Listening
 from linnaea.tuning.candidates import with_run
 from linnaea.tuning.folder import About, StudyFolder
 from linnaea.tuning.study import Claim, Study
@@ -69,7 +69,7 @@ class Corpora:
         return self._open[key]
 
 
-class Stop:
+class Stop(Listening):
     """What ends a study early: SIGINT or SIGTERM, or its time being up. A trial that runs then is interrupted.
 
     Args:
@@ -77,27 +77,15 @@ class Stop:
     """
 
     def __init__(self, seconds: float | None) -> None:
+        super().__init__()
         self.deadline = None if seconds is None else time.monotonic() + seconds
         self.received = self._trial = False
-        self._before: dict[signal.Signals, Any] = {}
 
     @property
     def time_is_up(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            numbers = (signal.SIGINT, signal.SIGTERM)
-            self._before = {number: signal.signal(number, self._hear) for number in numbers}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def hear(self, number: signal.Signals) -> None:
         twice = self.received
         if not self.time_is_up:
             self.received = True
@@ -108,13 +96,14 @@ class Stop:
     def trial(self) -> Iterator[None]:
         """While it is open, an interrupt ends what runs."""
         timer = None
-        if self.deadline is not None and self._before:  # only the main thread can be interrupted
+        if self.deadline is not None and self.listening:  # only the main thread can be interrupted
             left = max(0.0, self.deadline - time.monotonic())
             timer = threading.Timer(left, _thread.interrupt_main)
             timer.daemon = True
-            timer.start()
-        self._trial = True
         try:
+            self._trial = True
+            if timer is not None:
+                timer.start()  # not before an interrupt is heard as the trial's: time may be up already
             yield
         finally:
             self._trial = False
@@ -172,12 +161,12 @@ class TrialReporter:
             self.reporter.warn(message)
 
     def progress(self, what: str, done: int, total: int | None = None, detail: str = "") -> None:
-        self.reporter.progress(f"{self.name}: {what}" if self.name else what, done, total, detail)
+        self.reporter.progress(f"{self.name}, {what}" if self.name else what, done, total, detail)
 
-    def listener(self) -> Watch:
+    def listener(self, name: str = "") -> Watch:
         """Of the next training; out of fold only the first fold is compared with other trials' epochs."""
         hears, self.hears = self.hears, None
-        return Watch(self.reporter, self.name, hears)
+        return Watch(self.reporter, f"{self.name}, {name}" if name else self.name, hears)
 
 
 class Worker:

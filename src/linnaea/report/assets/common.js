@@ -22,10 +22,6 @@ const count = (value) => (value === null || value === undefined ? "–" : Number
 const plural = (value, one, many) => `${count(value)} ${value === 1 ? one : many}`;
 const range = (interval, form = score) =>
   interval ? el("span", { class: "range" }, `${form(interval[0])} to ${form(interval[1])}`) : null;
-const gain = (value) =>
-  value === null
-    ? "–"
-    : el("span", { class: value > 0.0005 ? "better-text" : value < -0.0005 ? "worse-text" : null }, signed(value));
 const WINNERS = { second: "better", first: "worse" };
 // By the test, corrected for several measures, where there is one; else by the interval.
 const judged = ({ interval: [low, high], winner }) =>

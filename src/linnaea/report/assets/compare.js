@@ -46,7 +46,7 @@ function verdicts() {
   );
 }
 
-function told(difference) {
+function told(difference, test) {
   if (!difference) return "–";
   return el(
     "span",
@@ -54,7 +54,7 @@ function told(difference) {
     el("span", { class: `${sign(difference)}-text` }, signed(difference.value)),
     " ",
     range(difference.interval, signed),
-    el("span", { class: "range" }, ` ${chance(difference.holm)}`),
+    el("span", { class: "range", title: `by ${test}, corrected after Holm` }, ` ${chance(difference.holm)}`),
   );
 }
 
@@ -63,7 +63,7 @@ function measures() {
   const body = rows.map((row) => [
     el("span", {}, listed([row.name]), el("span", { class: "small soft optional" }, el("br"), row.meaning)),
     ...row.values.map((value, i) => el("span", {}, score(value), " ", range(row.intervals[i]))),
-    ...row.differences.map(told),
+    ...row.differences.map((difference) => told(difference, row.ranked ? "the bootstrap" : "a randomisation test")),
   ]);
   const differences = OTHERS.map((name) => (OTHERS.length === 1 ? "difference" : `${name}: difference`));
   const node = el("div", {});
@@ -77,7 +77,7 @@ function measures() {
     el(
       "p",
       { class: "small soft" },
-      "p: how often chance alone would tell the runs as far apart (randomisation test), corrected for the number of measures after Holm. Coloured where it is below 0.05.",
+      `p: how often chance alone would tell the runs as far apart, by a randomisation test${rows.some((row) => row.ranked && row.differences.some(Boolean)) ? " (of average precision by the bootstrap: the scores of two runs have no common scale and cannot stand in one ranking)" : ""}, corrected for the number of measures after Holm. Coloured where it is below 0.05.`,
     ),
   );
   const shown = rows.filter((row) => row.differences.some(Boolean)).reverse();
@@ -126,7 +126,7 @@ function levels() {
     const rows = DATA.levels.map(([level, categories], i) => [
       `level ${level}`,
       count(categories),
-      ...DATA.pairs.map((pair) => told(pair.levels[i][key])),
+      ...DATA.pairs.map((pair) => told(pair.levels[i][key], "a randomisation test")),
     ]);
     byId("levels-body").append(
       figure(
@@ -173,7 +173,7 @@ function categories() {
     const higher = measured.filter((c) => pair.second[c] > pair.first[c]).length;
     const lower = measured.filter((c) => pair.second[c] < pair.first[c]).length;
     byId("wins").textContent =
-      `Of ${plural(measured.length, "category", "categories")} with documents, ${other()} has the higher F1 in ${count(higher)} (surely in ${count(wins("second"))}), ${NAMES[0]} in ${count(lower)} (surely in ${count(wins("first"))}). Surely: p below 0.05, corrected for the number of categories after Holm.`;
+      `Of ${plural(measured.length, "category", "categories")} with documents, ${other()} has the higher F1 in ${count(higher)} (surely in ${count(wins("second"))}), ${NAMES[0]} in ${count(lower)} (surely in ${count(wins("first"))}). Surely: p below 0.05 in the randomisation test, corrected for the number of categories after Holm.`;
     chart(byId("scatter"), `F1 of each category, ${NAMES[0]} against ${other()}; the list holds the same`, (c) => ({
       traces: [
         {

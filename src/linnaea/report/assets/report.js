@@ -21,6 +21,28 @@ function top() {
   byId("notes").replaceChildren(...notes.map((text) => el("p", { class: "note" }, text)));
 }
 
+// Coloured and marked only where it is more than chance.
+function beside(value, c) {
+  if (value === null) return "–";
+  if (!CATEGORIES.surely) return signed(value);
+  if (!fact("surely", c) || value === 0)
+    return el("span", { title: "cannot be told apart from the linear baseline" }, signed(value));
+  const [kind, mark] = value > 0 ? ["better", "▲"] : ["worse", "▼"];
+  return el(
+    "span",
+    {
+      class: `${kind}-text`,
+      title: `surely ${kind} than the linear baseline: p below 0.05, corrected for all categories`,
+    },
+    el("span", { "aria-hidden": "true" }, `${mark} `),
+    signed(value),
+    el("span", { class: "hidden" }, ` surely ${kind}`),
+  );
+}
+const BESIDE = CATEGORIES.surely
+  ? "vs linear: F1 less that of the linear baseline. ▲ surely better, ▼ surely worse: p below 0.05 in an exact test, corrected for all categories (Holm). Without a mark chance may explain it."
+  : "vs linear: F1 less that of the linear baseline, not tested.";
+
 function taxonomy() {
   const unmeasured = CATEGORIES.id.filter((_, column) => !tested(column)).length;
   const told = ["Colour tells F1, size the number of documents. Choose a category in the picture or in the list."];
@@ -48,7 +70,7 @@ function taxonomy() {
     ...(CATEGORIES.test ? [["Documents", null, (c) => fact("test", c), count]] : []),
     ...(CATEGORIES.f1 ? [["F1", null, (c) => (tested(c) ? fact("f1", c) : null), (value) => score(value)]] : []),
     ...(CATEGORIES.baseline_f1
-      ? [["vs linear", null, (c) => (tested(c) ? fact("f1", c) - fact("baseline_f1", c) : null), gain]]
+      ? [["vs linear", null, (c) => (tested(c) ? fact("f1", c) - fact("baseline_f1", c) : null), beside]]
       : []),
   ];
   const list = new CategoryList(
@@ -84,6 +106,7 @@ function taxonomy() {
     });
   }
   size.addEventListener("change", whole);
+  byId("beside").textContent = CATEGORIES.baseline_f1 ? BESIDE : "";
   legend(byId("scale"));
   explain();
   paint();

@@ -4,6 +4,7 @@ const CATEGORIES = DATA.categories;
 const COUNT = CATEGORIES.id.length;
 const LISTED = 1500; // rows of the list at once
 const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]; // viridis: read alike with any colour vision
+const PRINTED = 100; // of these on paper
 const BAR = 30; // height of the bar above a treemap
 const children = CATEGORIES.id.map(() => []);
 CATEGORIES.parent.forEach((above, column) => {
@@ -41,6 +42,8 @@ function shade(value) {
   });
   return `rgb(${parts.join(",")})`;
 }
+// What is read on a shade: dark on its light half.
+const inkOn = (value) => (value > 0.42 ? "#111" : "#fff");
 const colourOf = (column, none) => (tested(column) ? shade(fact("f1", column)) : none);
 
 // A category is as large as its documents, and at least as large as its children together.
@@ -97,6 +100,7 @@ function taxonomyChart(node, shape, measure, choose) {
           colors: [c.card, ...CATEGORIES.id.map((_, column) => colourOf(column, c.none))],
           line: { color: c.bg, width: COUNT > 300 ? 0.4 : 1 },
         },
+        insidetextfont: { color: [c.fg, ...CATEGORIES.id.map((_, column) => (tested(column) ? inkOn(fact("f1", column)) : c.fg))] },
         insidetextorientation: "auto",
         tiling: shape === "treemap" ? { packing: "squarify", pad: 2 } : undefined,
         pathbar: shape === "treemap" ? { visible: true, thickness: BAR, textfont: { color: c.fg, size: 14 } } : undefined,
@@ -127,8 +131,7 @@ function legend(node) {
     el("span", {}, "F1 0"),
     el("i", { style: `background: linear-gradient(to right, ${SCALE.join(", ")})` }),
     el("span", {}, "1"),
-    el("i", { class: "one", style: "background: var(--none)" }),
-    el("span", {}, "no documents here to measure it on"),
+    el("span", { class: "cell" }, el("i", { class: "one", style: "background: var(--none)" }), "no documents here to measure it on"),
   );
 }
 
@@ -188,6 +191,7 @@ class CategoryList {
         el("thead", {}, el("tr", {}, head)),
         el("tbody", {}, rows),
       ),
+      rows.length > PRINTED ? el("p", { class: "small soft paper" }, `The first ${PRINTED} of ${count(order.length)} are printed.`) : "",
     );
     const more = order.length > LISTED ? `, the first ${count(LISTED)} are listed: search for others` : "";
     this.status.textContent = `${count(order.length)} of ${plural(COUNT, "category", "categories")}${more}`;

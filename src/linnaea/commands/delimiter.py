@@ -1,0 +1,118 @@
+"""What stands between the labels in one cell of a table, where it is not what ``data.label_delimiter`` says.
+
+Told from whole cells. With a taxonomy: what cuts more of them into known labels. Without one: what cuts them into parts that
+also stand in other cells, and at the beginning of some. A comma inside a name has parts that stand nowhere else, and a sign
+between the names of a path has ends that never come first.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from linnaea.config.task import DataConfig, TaskConfig
+from linnaea.corpus.chunks import DELIMITERS, format_of
+from linnaea.corpus.labels import LabelResolver
+from linnaea.corpus.policy import ErrorPolicy
+from linnaea.corpus.readers import read_documents
+from linnaea.corpus.records import cell
+from linnaea.errors import DataError
+from linnaea.taxonomy.taxonomy import Taxonomy
+
+LOOKED_AT = 10_000  # documents of train
+SIGNS = ("|", ",", "/", "\t")  # beside the usual one; the first of equals
+SURE, MAYBE = 0.8, 0.5  # shares of the parts of cells that hold a sign
+NONE = ((0.0, 0.0), "")
+UNCUT = "\0"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Another delimiter.
+
+    Attributes:
+        sign: to be written into the config; None: it may be none.
+        line: what was seen, for the user.
+    """
+
+    sign: str | None
+    line: str
+
+
+def find_delimiter(data: DataConfig, task: TaskConfig, taxonomy: Taxonomy | None) -> Found | None:
+    """What stands between labels in the tables of train; None: what the config says, or nothing."""
+    cells = _cells(data)
+    if not cells:
+        return None
+    usual = data.label_delimiter
+    known = None if taxonomy is None else LabelResolver.for_task(taxonomy, task)
+
+    def worth(sign: str) -> tuple[float, float]:
+        """How sure it is, and how likely at all."""
+        if known is None:
+            return _shared(cells, sign)
+        share = _known(cells, sign, known)
+        return share, share
+
+    there = [sign for sign in SIGNS if sign != usual and any(sign in one for one in cells)]
+    (sure, likely), sign = max(((worth(sign), sign) for sign in there), key=lambda one: one[0], default=NONE)
+    before, _ = worth(usual)
+    if sure <= before or likely < MAYBE or (known is None and before >= SURE):
+        return None
+    example = max((one for one in cells if sign in one), key=lambda one: (cells[one], -len(one)))
+    if known is not None or sure >= SURE:
+        return Found(
+            sign, f"{sign!r} stands between labels, as in {example!r}: it is data.label_delimiter now"
+        )
+    hint = "data.label_delimiter if it stands between labels, task.separator if between the names of a path"
+    return Found(None, f"{example!r} counts as one label, with {sign!r} in its name: set {hint}")
+
+
+def _cells(data: DataConfig) -> Counter[str]:
+    """How many documents have which cell; empty: there are no tables, or their cells are lists."""
+    files = [path for path in data.files("train") if _is_table(path, data.format)]
+    whole = data.model_copy(update={"label_delimiter": UNCUT})
+    documents = read_documents(files, whole, ErrorPolicy("skip"), need_labels=True)
+    cells: Counter[str] = Counter()
+    try:
+        for document in itertools.islice(documents, LOOKED_AT):
+            if len(document.labels or ()) > 1:
+                return Counter()
+            cells.update(document.labels or ())
+    except DataError:
+        return Counter()  # told where the documents are read in earnest
+    return cells
+
+
+def _is_table(path: str, format: str) -> bool:
+    try:
+        kind = format_of(path, format)
+    except DataError:
+        return False  # the same
+    return kind in DELIMITERS or kind == "parquet"
+
+
+def _known(cells: Counter[str], sign: str, resolver: LabelResolver) -> float:
+    """The share of documents all of whose labels are known."""
+    good = sum(n for one, n in cells.items() if all(map(resolver.knows, cell(one, sign) or ())))
+    return good / cells.total()
+
+
+def _shared(cells: Counter[str], sign: str) -> tuple[float, float]:
+    """Shares of the parts of cells with ``sign``: those that begin some cell and stand in several; that stand in several."""
+    parts = {one: cell(one, sign) or () for one in cells}
+    within: defaultdict[str, set[str]] = defaultdict(set)
+    first: set[str] = set()
+    for one, own in parts.items():
+        first.update(own[:1])
+        for part in own:
+            within[part].add(one)
+    seen, sure, likely = 0, 0, 0
+    for one, own in parts.items():
+        if len(own) > 1:
+            again = [part for part in own if len(within[part]) > 1]
+            seen += cells[one] * len(own)
+            likely += cells[one] * len(again)
+            sure += cells[one] * sum(part in first for part in again)
+    return (sure / seen, likely / seen) if seen else (0.0, 0.0)
