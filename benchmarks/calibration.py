@@ -24,9 +24,9 @@ from linnaea.decision.decider import Decider, build_decoder, prepared
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.thresholds import fit_decider
 from linnaea.errors import ConfigError
-from linnaea.files import RunFolder
 from linnaea.metrics.calibration import reliability
 from linnaea.ragged import Ragged
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.build import build_strategy
 from linnaea.text.build import build_corpus
 

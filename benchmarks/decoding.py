@@ -20,8 +20,8 @@ from linnaea.corpus.policy import ErrorPolicy
 from linnaea.decision.decider import Decider
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.thresholds import fit_decider
-from linnaea.files import RunFolder
 from linnaea.metrics.evaluate import evaluate
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.build import build_strategy
 from linnaea.taxonomy.readers import read_taxonomy
 from linnaea.taxonomy.taxonomy import Taxonomy

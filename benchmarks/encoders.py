@@ -28,8 +28,9 @@ from benchmarks.quality import cell, decided
 from benchmarks.speed import SYSTEMS
 from linnaea.config.config import Config
 from linnaea.corpus.policy import ErrorPolicy
-from linnaea.files import RunFolder, write_json
+from linnaea.files import write_json
 from linnaea.reporter import Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.build import build_strategy
 from linnaea.taxonomy.readers import read_taxonomy
 from linnaea.text.build import build_corpus

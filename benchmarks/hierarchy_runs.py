@@ -19,11 +19,12 @@ from linnaea.corpus.policy import ErrorPolicy
 from linnaea.decision.decider import build_decoder, prepared
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.thresholds import fit_decider
-from linnaea.files import RunFolder, atomic, write_json
+from linnaea.files import atomic, write_json
 from linnaea.metrics.evaluate import evaluate
 from linnaea.metrics.ranking import micro_average_precision
 from linnaea.ragged import Ragged
 from linnaea.reporter import Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.build import build_strategy
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.build import build_corpus

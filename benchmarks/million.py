@@ -26,8 +26,8 @@ import numpy as np
 from benchmarks.common import Row, apart, arguments, report
 from linnaea.config.config import Config
 from linnaea.corpus.policy import ErrorPolicy
-from linnaea.files import RunFolder
 from linnaea.reporter import Silent
+from linnaea.run_folder import RunFolder
 from linnaea.text.build import build_corpus
 
 WORDS, GROUPS, LEAVES = 200_000, 10, 90

@@ -21,11 +21,12 @@ import numpy as np
 from benchmarks.common import Row, apart, arguments, peak_mb, report
 from linnaea.decision.decider import Decider
 from linnaea.decision.predictions import Predictions
-from linnaea.files import RunFolder, write_json
+from linnaea.files import write_json
 from linnaea.metrics.outcome import Outcome
 from linnaea.ragged import Ragged
 from linnaea.report.mistakes import mistakes
 from linnaea.report.page import write_report
+from linnaea.run_folder import RunFolder
 from linnaea.taxonomy.readers import read_taxonomy
 from linnaea.taxonomy.taxonomy import Taxonomy
 

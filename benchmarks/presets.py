@@ -29,9 +29,10 @@ from linnaea.config.config import Config
 from linnaea.config.outcome import DecisionConfig
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.decision.thresholds import fit_decider
-from linnaea.files import RunFolder, read_json, write_json
+from linnaea.files import read_json, write_json
 from linnaea.metrics.outcome import Outcome
 from linnaea.ragged import Ragged
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.build import build_strategy
 from linnaea.taxonomy.readers import read_taxonomy
 from linnaea.text.build import build_corpus

@@ -21,9 +21,10 @@ from linnaea.config.config import Config
 from linnaea.config.outcome import DecisionConfig
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.decision.thresholds import fit_decider
-from linnaea.files import RunFolder, write_json
+from linnaea.files import write_json
 from linnaea.metrics.evaluate import evaluate
 from linnaea.reporter import Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted
 from linnaea.strategies.build import build_strategy
 from linnaea.text.build import build_corpus

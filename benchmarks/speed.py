@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.common import Row, apart, arguments, measure, peak_mb, report
 from linnaea.config.config import Config
 from linnaea.corpus.policy import ErrorPolicy
-from linnaea.files import RunFolder
 from linnaea.reporter import Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted
 from linnaea.strategies.build import build_strategy
 from linnaea.text.build import build_corpus

@@ -18,7 +18,6 @@ import pytest
 
 from linnaea.errors import DataError, MissingExtraError, ModelError, RunError, UsageError
 from linnaea.files import (
-    RunFolder,
     atomic,
     atomic_folder,
     cache_folder,
@@ -28,6 +27,7 @@ from linnaea.files import (
     sha256,
     write_json,
 )
+from linnaea.run_folder import RunFolder
 
 
 class Saboteur:

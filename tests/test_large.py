@@ -33,7 +33,6 @@ from linnaea.decision.cuts import Evidence
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.thresholds import fit_decider
 from linnaea.errors import ConfigError
-from linnaea.files import RunFolder
 from linnaea.metrics.calibration import reliability
 from linnaea.metrics.evaluate import Gathered, training_metrics
 from linnaea.metrics.ranking import average_precision, ranking
@@ -42,6 +41,7 @@ from linnaea.nn.heads.structure import MOST_WEIGHTS
 from linnaea.ragged import Ragged
 from linnaea.report import shell
 from linnaea.report.page import write_report
+from linnaea.run_folder import RunFolder
 from linnaea.strategies import network
 from linnaea.strategies.base import ScoreSheet
 from linnaea.taxonomy.taxonomy import Taxonomy

@@ -132,7 +132,7 @@ def test_a_config_file_in_the_run_folder_is_not_lost(corpus: Path, linnaea: Call
 
 
 def test_two_runs_in_one_folder(corpus: Path, linnaea: Call) -> None:
-    from linnaea.files import RunFolder
+    from linnaea.run_folder import RunFolder
 
     with RunFolder.open(corpus / "run", resume=False, overwrite=False):
         outcome = linnaea("train", "linear.json")

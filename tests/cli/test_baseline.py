@@ -81,7 +81,7 @@ def test_out_of_fold_scores_are_held_against_its_own(corpus: Path, linnaea: Call
 )
 def test_what_it_reads(read: dict, features: list[str], tmp_path: Path) -> None:
     from linnaea.commands.beside import linear_beside
-    from linnaea.files import RunFolder
+    from linnaea.run_folder import RunFolder
 
     encoder = "textcnn" if read.get("features") in (None, ["char"]) else "fasttext"
     config = Config.build({"data": {"train": "t.jsonl"}, "input": read, "model": {"encoder": encoder}})

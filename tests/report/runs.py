@@ -11,10 +11,11 @@ import numpy as np
 from linnaea.config.outcome import DecisionConfig
 from linnaea.decision.decider import Decider
 from linnaea.decision.predictions import Predictions
-from linnaea.files import RunFolder, write_json
+from linnaea.files import write_json
 from linnaea.metrics.outcome import Outcome
 from linnaea.ragged import Ragged
 from linnaea.report.mistakes import mistakes
+from linnaea.run_folder import RunFolder
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 NASTY = "</script><script>alert(1)</script>"

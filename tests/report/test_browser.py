@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from linnaea.commands.train import train
-from linnaea.files import RunFolder
 from linnaea.metrics.paired import compare_outcomes
 from linnaea.report.compare import write_comparison
 from linnaea.report.page import write_report
 from linnaea.report.study import write_study
+from linnaea.run_folder import RunFolder
 from tests.references.worlds import flat
 from tests.report.conftest import until
 from tests.report.runs import NASTY, STUDY, made_outcome, made_run, nasty_taxonomy

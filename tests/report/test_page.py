@@ -188,6 +188,58 @@ def test_bad_folders_are_one_line(tmp_path: Path) -> None:
     assert not run.report.exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("config.json", "[]"), ("model/model.json", "[]"), ("metrics.json", '{"categories": [1]}'),
+        ("metrics.json", '{"categories": 3}'), ("metrics.json", "[]"), ("quotes.jsonl", "[]"), ("quotes.jsonl", '{"row": 1}'),
+        ("history.jsonl", "3"), ("baseline/metrics.json", "[]"),
+    ],
+)  # fmt: skip
+def test_what_holds_something_else_is_one_line(tmp_path: Path, file: str, text: str) -> None:
+    run = made_run(tmp_path / "run", small_outcome(), baseline=small_outcome())
+    (run.path / file).write_text(text)
+    with pytest.raises(DataError, match=file.rpartition("/")[2].replace(".", r"\.")):
+        report(run.path)
+    assert not run.report.exists()
+
+
+def test_support_that_is_none(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", small_outcome())
+    run.outcome.unlink()  # support is read from there otherwise
+    (run.model / "support.json").write_text("[]")
+    with pytest.raises(DataError, match=r"support\.json"):
+        report(run.path)
+
+
+def test_a_baseline_that_is_missing_is_nowhere(tmp_path: Path) -> None:
+    """Even if one of other documents lies there."""
+    run = made_run(tmp_path / "run", small_outcome(), baseline=small_outcome())
+    metrics = json.loads(run.metrics.read_text())
+    metrics["baseline"] = {"strategy": "linear", "missing": "documents changed"}
+    run.metrics.write_text(json.dumps(metrics))
+    data = report_data(run)
+    assert not data["headline"]["baseline"]
+    assert all(row["baseline"] is None for row in data["headline"]["rows"])
+    assert data["beside"]["levels"] is None
+    assert data["categories"]["baseline_f1"] is None
+    assert data["categories"]["surely"] is None
+    assert "documents changed" in data["headline"]["verdict"]["text"]
+
+
+def test_members_of_an_ensemble_are_named(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", small_outcome(), strategy="ensemble")
+    about = json.loads((run.model / "model.json").read_text())
+    about["facts"]["members"] = [
+        {"name": "linear over token", "share": 0.75},
+        {"name": "textcnn", "share": 0.25},
+    ]
+    (run.model / "model.json").write_text(json.dumps(about))
+    facts = report_data(run)["run"]["facts"]
+    assert facts["member 1"] == "linear over token: share 0.75"
+    assert facts["member 2"] == "textcnn: share 0.25"
+
+
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from linnaea.cli.main import main
 

@@ -14,9 +14,10 @@ from linnaea.commands.quotes import LENGTH, shortened, write_quotes
 from linnaea.config.config import Config
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.decision.predictions import Decisions, Predictions
-from linnaea.files import RunFolder, write_json
+from linnaea.files import write_json
 from linnaea.metrics.outcome import Outcome
 from linnaea.ragged import Ragged
+from linnaea.run_folder import RunFolder
 from linnaea.text.build import build_corpus, corpus_from_documents
 from linnaea.text.store import Corpus
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from linnaea.config.config import Config
-from linnaea.files import RunFolder
+from linnaea.run_folder import RunFolder
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.build import corpus_from_documents
 from linnaea.text.store import Corpus

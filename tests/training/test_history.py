@@ -10,7 +10,7 @@ import pytest
 
 from linnaea.config.outcome import RunConfig
 from linnaea.errors import RunError
-from linnaea.files import RunFolder
+from linnaea.run_folder import RunFolder
 from linnaea.training.history import (
     EpochRecord,
     EpochTime,

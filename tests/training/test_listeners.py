@@ -15,7 +15,8 @@ import pytest
 from linnaea.config.config import Config
 from linnaea.config.outcome import RunConfig
 from linnaea.errors import InterruptedRun, MissingExtraError, RunError
-from linnaea.files import RunFolder, write_json
+from linnaea.files import write_json
+from linnaea.run_folder import RunFolder
 from linnaea.training.history import History, JsonlHistory, Progress, Start, build_listeners, summary
 from linnaea.training.listeners import listened, trackers
 from linnaea.training.mlflow import MLflow, parameters

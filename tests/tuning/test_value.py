@@ -14,9 +14,9 @@ from linnaea.config.config import Config
 from linnaea.corpus.split import stratified_folds
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, UsageError
-from linnaea.files import RunFolder
 from linnaea.ragged import Ragged
 from linnaea.reporter import Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.tuning.value import FOLDS, decided, fit, metric_of, value_of

@@ -16,10 +16,11 @@ from linnaea.commands.fitting import Beside, fit
 from linnaea.config.config import Config
 from linnaea.config.task import PretrainedTokenizerConfig
 from linnaea.errors import DataError, InterruptedRun, LinnaeaError
-from linnaea.files import RunFolder, write_json
+from linnaea.files import write_json
 from linnaea.metrics.outcome import Outcome
 from linnaea.metrics.paired import compare_outcomes
 from linnaea.reporter import Muted, Reporter
+from linnaea.run_folder import RunFolder
 from linnaea.text.store import Corpus
 
 MINUTE = 6.7e7  # tokens of train times categories that take a minute, on one core of 2026

@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from linnaea.errors import DataError, LinnaeaError, ModelError, UsageError
-from linnaea.files import RunFolder, read_json
+from linnaea.files import read_json
 from linnaea.metrics.outcome import Outcome
 from linnaea.metrics.paired import Paired, compare_outcomes
 from linnaea.report.compare import write_comparison
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.taxonomy.taxonomy import Taxonomy
+
+SEEN = {
+    "dev": "dev, which the runs have seen",
+    "cross": "out-of-fold scores of train and dev, by which what was tuned was tuned",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +75,8 @@ def compare(
             raise UsageError("is named twice", where=names[i])
     first, *others = (_outcome(folder) for folder in folders)
     metrics = [_metrics(folder, outcome) for folder, outcome in zip(folders, (first, *others), strict=True)]
-    if first.split != "test":
-        reporter.warn(f"compared on {first.split}, which the runs have seen: the numbers flatter")
+    if first.split in SEEN:
+        reporter.warn(f"compared on {SEEN[first.split]}: the numbers flatter")
     pairs = []
     for i, other in enumerate(others, start=1):
         reporter.progress("comparing", i - 1, len(others), names[i])

@@ -18,12 +18,13 @@ from linnaea.config.training import LinearConfig
 from linnaea.decision.decider import Decider
 from linnaea.decision.thresholds import fit_decider
 from linnaea.errors import LinnaeaError
-from linnaea.files import RunFolder, atomic, write_json
+from linnaea.files import atomic, write_json
 from linnaea.metrics.outcome import Outcome
 from linnaea.model.folder import load, save
 from linnaea.model.model import Model, answers
 from linnaea.report.page import write_report
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted, Strategy
 from linnaea.strategies.build import build_strategy
 from linnaea.text.digest import texts_digest

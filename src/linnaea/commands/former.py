@@ -9,7 +9,7 @@ from typing import Any
 
 from linnaea.config.config import Config
 from linnaea.errors import DataError, UsageError
-from linnaea.files import STDIN, read_json, sha256
+from linnaea.files import STDIN, read_object, sha256
 from linnaea.model.folder import find, load
 from linnaea.model.model import Model
 from linnaea.strategies.classweights import TABLE, with_weights
@@ -71,9 +71,9 @@ def open_former(path: Path, wish: Wish, plugins: Sequence[str]) -> Former:
     config, generations, categories = model.config, None, {}
     if folder != path and (path / "config.json").is_file():
         # A plug-in is code: it runs where it is asked for, not because a folder names it.
-        config = Config.build({**_object(path / "config.json"), "plugins": list(plugins)})
+        config = Config.build({**read_object(path / "config.json"), "plugins": list(plugins)})
         if (path / RECORD).is_file():
-            record = _object(path / RECORD).get("generations")
+            record = read_object(path / RECORD).get("generations")
             items = record if isinstance(record, list) else [record]
             generations = [Generation.from_json(one, str(path / RECORD)) for one in items]
         if (path / TABLE).is_file():
@@ -90,17 +90,10 @@ def open_former(path: Path, wish: Wish, plugins: Sequence[str]) -> Former:
     return Former(path, model, sha256(folder / "model.json"), config, generations, categories)
 
 
-def _object(path: Path) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise DataError("does not hold a JSON object", where=str(path))
-    return value
-
-
 def _facts(path: Path) -> dict[str, dict[str, Any]]:
     """What a run of one network a category tells of each."""
     try:
-        rows = _object(path)["categories"]
+        rows = read_object(path)["categories"]
         return {
             str(row["id"]): {k: v for k, v in row.items() if k not in ("network", "instead")} for row in rows
         }

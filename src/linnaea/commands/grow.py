@@ -23,8 +23,9 @@ from linnaea.config.percategory import PerCategoryStrategyConfig
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.decision.decider import Decider
 from linnaea.errors import ConfigError, UsageError
-from linnaea.files import RunFolder, read_json, write_json
+from linnaea.files import read_json, write_json
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.grow import Growth, growing, plan_growth
 from linnaea.taxonomy.change import Change, read_renames
 from linnaea.taxonomy.readers import read_taxonomy

@@ -18,8 +18,9 @@ from linnaea.corpus.document import Document, Origin
 from linnaea.corpus.readers import parse_chunk
 from linnaea.corpus.records import Fields
 from linnaea.errors import LinnaeaError
-from linnaea.files import RunFolder, atomic, read_json
+from linnaea.files import atomic, read_json
 from linnaea.report.mistakes import mistakes
+from linnaea.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from linnaea.metrics.outcome import Outcome

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linnaea.files import RunFolder
 from linnaea.report.page import write_report
+from linnaea.run_folder import RunFolder
 
 
 def report(run: Path | str, output: Path | None = None) -> Path:

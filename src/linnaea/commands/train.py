@@ -17,9 +17,10 @@ from linnaea.config.percategory import EXECUTORS, PerCategoryStrategyConfig
 from linnaea.config.registry import metrics as further
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.errors import ConfigError, UsageError, suggest
-from linnaea.files import RunFolder, read_json, write_json
+from linnaea.files import read_json, write_json
 from linnaea.report.page import write_report
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.build import build_strategy
 from linnaea.strategies.classweights import keep_weights, with_weights
 from linnaea.taxonomy.taxonomy import Taxonomy

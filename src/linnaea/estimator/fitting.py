@@ -23,10 +23,11 @@ from linnaea.estimator.categories import form_of, labels_of
 from linnaea.estimator.inputs import InputError, SettingsError, Written, read_documents, written_config
 from linnaea.estimator.presets import check_preset, outline, with_preset
 from linnaea.estimator.targets import Form, read_target
-from linnaea.files import RunFolder, write_json
+from linnaea.files import write_json
 from linnaea.model.folder import save
 from linnaea.model.model import Model
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.build import build_strategy
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.build import corpus_from_documents

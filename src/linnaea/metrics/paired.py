@@ -196,7 +196,7 @@ def _of_draws(drawn_R: np.ndarray, value: float) -> float:
     """p by the bootstrap, two-sided: how often a draw, moved as its interval is, lies on the other side of 0."""
     moved_R = drawn_R + (value - drawn_R.mean())
     beyond = min(int((moved_R <= 0).sum()), int((moved_R >= 0).sum()))
-    return min(1.0, (1 + 2 * beyond) / (1 + len(drawn_R)))
+    return min(1.0, 2 * (1 + beyond) / (1 + len(drawn_R)))
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -15,12 +15,13 @@ import numpy as np
 
 from linnaea import __version__
 from linnaea.errors import ModelError, UsageError
-from linnaea.files import RunFolder, atomic, read_json
+from linnaea.files import atomic, read_json, read_object
 from linnaea.report.categories import category_columns, details, surely_different
 from linnaea.report.headline import headline
 from linnaea.report.labels import label_statistics, support_statistics
 from linnaea.report.majority import majority
 from linnaea.report.shell import page
+from linnaea.run_folder import RunFolder
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -55,12 +56,15 @@ def report_data(run: RunFolder) -> dict[str, Any]:
     outcome = _outcome(run, taxonomy, notes)
     support_C = _support(run, taxonomy) if outcome is None else outcome.support_C
     strategy = str(config.get("training", {}).get("strategy", {}).get("type", "joint"))
-    baseline = read_json(run.baseline.metrics) if run.baseline.metrics.is_file() else None
+    missing = (metrics.get("baseline") or {}).get(
+        "missing"
+    )  # what lies there all the same is not of this run
+    baseline = None if missing or not run.baseline.metrics.is_file() else read_object(run.baseline.metrics)
     guess, surely = None, None
     single = config.get("task", {}).get("type") == "multiclass"
     if outcome is not None:
         guess = majority(outcome.gold, outcome.support_C, taxonomy, single=single)
-        surely = _surely(run, outcome)
+        surely = None if missing else _surely(run, outcome)
     if "intervals" not in metrics:
         notes.append("These metrics were written without intervals; evaluate or train again for them.")
     tested_C = np.array([row["support"] for row in metrics["categories"]])
@@ -123,15 +127,16 @@ def _required(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any], dict[str,
     if not run.metrics.is_file():
         hint = "train it to its end, with documents to measure on (data.test)"
         raise UsageError("this run has no metrics.json: nothing was measured yet", where=place, hint=hint)
-    metrics, about = read_json(run.metrics), read_json(run.model / "model.json", ModelError)
+    metrics, about = read_object(run.metrics), read_object(run.model / "model.json", ModelError)
     where = run.model / "taxonomy.json"
     taxonomy = Taxonomy.from_json(read_json(where, ModelError), str(where))
-    if not isinstance(metrics, dict) or [row.get("id") for row in metrics.get("categories", [])] != [
+    rows = metrics.get("categories")
+    if not isinstance(rows, list) or [isinstance(row, dict) and row.get("id") for row in rows] != [
         *taxonomy.ids
     ]:
         hint = "train or evaluate again"
         raise ModelError("does not fit the categories of the model", where=str(run.metrics), hint=hint)
-    return metrics, about, read_json(run.config), taxonomy
+    return metrics, about, read_object(run.config), taxonomy
 
 
 def _outcome(run: RunFolder, taxonomy: Taxonomy, notes: list[str]) -> Outcome | None:
@@ -166,12 +171,12 @@ def _support(run: RunFolder, taxonomy: Taxonomy) -> np.ndarray | None:
     path = run.model / "support.json"
     if not path.is_file():
         return None
-    value = read_json(path, ModelError)
+    value = read_object(path, ModelError)
     return np.array([value.get(id, 0) for id in taxonomy.ids], dtype=np.int64)
 
 
 def _quotes(run: RunFolder) -> dict[int, str]:
-    return {line["row"]: line["text"] for line in _lines(run.quotes)}
+    return {line["row"]: line["text"] for line in _lines(run.quotes, "row", "text")}
 
 
 def _history(run: RunFolder) -> list[dict[str, Any]]:
@@ -181,15 +186,19 @@ def _history(run: RunFolder) -> list[dict[str, Any]]:
     ]
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path, *keys: str) -> list[dict[str, Any]]:
+    """The objects of a file, each with ``keys``."""
     if not path.is_file():
         return []
-    found = []
+    found: list[dict[str, Any]] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            found.append(json.loads(line))
+            value = json.loads(line)
         except ValueError:
-            raise ModelError("is damaged", where=f"{path}:{number}") from None
+            value = None
+        if not isinstance(value, dict) or not all(key in value for key in keys):
+            raise ModelError("is damaged", where=f"{path}:{number}")
+        found.append(value)
     return found
 
 
@@ -206,6 +215,8 @@ def _run(
     outcome: Outcome | None,
 ) -> dict[str, Any]:
     facts = {key: value for key, value in about.get("facts", {}).items() if _plain(value)}
+    for number, member in enumerate(about.get("facts", {}).get("members", []), start=1):
+        facts[f"member {number}"] = f"{member['name']}: share {member['share']:.2f}"
     model = config.get("model") or {}
     parts = [part.get("type") for key in ("encoder", "head") if isinstance(part := model.get(key), dict)]
     named = [str(part) for part in parts if part] if strategy != "linear" else []

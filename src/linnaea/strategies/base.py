@@ -15,9 +15,9 @@ from scipy.sparse import csr_array
 
 from linnaea.decision.decider import keep_best
 from linnaea.decision.predictions import Predictions
-from linnaea.files import RunFolder
 from linnaea.ragged import Ragged
 from linnaea.reporter import Reporter
+from linnaea.run_folder import RunFolder
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

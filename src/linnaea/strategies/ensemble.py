@@ -23,9 +23,10 @@ from linnaea.config.config import Config
 from linnaea.config.ensemble import EnsembleStrategyConfig, member_configs
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, ModelError
-from linnaea.files import RunFolder, atomic, read_json, write_json
+from linnaea.files import atomic, read_json, write_json
 from linnaea.ragged import Ragged
 from linnaea.reporter import Part, Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import DENSE_SCORES, Fitted, Scorer, ScoreSheet
 from linnaea.strategies.blend import Blend, Scores
 from linnaea.strategies.build import build_strategy, load_scorer

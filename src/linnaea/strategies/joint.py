@@ -21,9 +21,9 @@ from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.config.training import JointConfig
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, DataError, UsageError
-from linnaea.files import RunFolder
 from linnaea.ragged import Ragged
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted, ScoreSheet
 from linnaea.strategies.classweights import with_weights
 from linnaea.strategies.crossfit import fold_numbers, join

@@ -25,9 +25,9 @@ from linnaea.config.config import Config
 from linnaea.config.training import LinearConfig
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, DataError
-from linnaea.files import RunFolder
 from linnaea.ragged import Ragged
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import WEIGHTS, Fitted, ScoreSheet
 from linnaea.strategies.crossfit import fold_numbers, join
 from linnaea.strategies.liblinear import fit_categories, processes

@@ -17,7 +17,8 @@ from typing import Any, Protocol, Self
 
 from linnaea.config.outcome import RunConfig
 from linnaea.errors import RunError
-from linnaea.files import RunFolder, atomic
+from linnaea.files import atomic
+from linnaea.run_folder import RunFolder
 
 # Of metrics.json: tables, and figures about figures, which have a place in the report but no curve.
 _TABLES = ("categories", "intervals", "siblings", "bins")

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from linnaea.config.outcome import RunConfig
 from linnaea.errors import LinnaeaError
-from linnaea.files import RunFolder, read_json
+from linnaea.files import read_json
+from linnaea.run_folder import RunFolder
 from linnaea.training.history import RunListener, tell
 from linnaea.training.mlflow import MLflow, load_tracking
 from linnaea.training.tensorboard import TensorBoard

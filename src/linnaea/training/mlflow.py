@@ -15,7 +15,8 @@ from typing import Any
 
 from linnaea import __version__
 from linnaea.errors import InterruptedRun, RunError
-from linnaea.files import RunFolder, extra, read_json, write_json
+from linnaea.files import extra, read_json, write_json
+from linnaea.run_folder import RunFolder
 from linnaea.training.history import EpochRecord, History, Progress, Start, summary
 
 EXPERIMENT = "linnaea"

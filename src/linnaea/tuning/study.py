@@ -31,7 +31,7 @@ from sqlalchemy.exc import DatabaseError
 
 from linnaea.config.space import ChoiceEntry, Entry, FloatEntry, IntEntry
 from linnaea.errors import DataError, RunError
-from linnaea.files import RunFolder
+from linnaea.run_folder import RunFolder
 from linnaea.tuning.candidates import Candidates, read_params
 from linnaea.tuning.folder import StudyFolder
 

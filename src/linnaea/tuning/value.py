@@ -23,11 +23,11 @@ from linnaea.corpus.split import stratified_folds
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.thresholds import fit_decider
 from linnaea.errors import ConfigError, RunError, UsageError, suggest
-from linnaea.files import RunFolder
 from linnaea.metrics.counts import Counts, hierarchical
 from linnaea.metrics.ranking import macro_average_precision
 from linnaea.ragged import Ragged
 from linnaea.reporter import Reporter
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted
 from linnaea.strategies.build import build_strategy
 from linnaea.taxonomy.taxonomy import Taxonomy

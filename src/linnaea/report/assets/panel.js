@@ -255,6 +255,16 @@ class Panel {
 
 // Without categories that are implied by one below them.
 function deepest(columns) {
-  const implied = new Set(columns.flatMap((column) => way(column).slice(0, -1)));
+  const implied = new Set();
+  const open = [...columns];
+  while (open.length) {
+    const column = open.pop();
+    for (const above of [CATEGORIES.parent[column], ...(CATEGORIES.further_parents[column] || [])]) {
+      if (above >= 0 && !implied.has(above)) {
+        implied.add(above);
+        open.push(above);
+      }
+    }
+  }
   return columns.filter((column) => !implied.has(column));
 }

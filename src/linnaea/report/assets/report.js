@@ -16,7 +16,7 @@ function top() {
     );
   if (RUN.split === "cross")
     notes.unshift(
-      "There were no test documents: these numbers are of out-of-fold scores, on which thresholds were tuned, and epochs of networks chosen, too. They flatter.",
+      "There were no test documents: these numbers are of out-of-fold scores, by which all that was tuned was tuned (thresholds, epochs of networks). They flatter.",
     );
   byId("notes").replaceChildren(...notes.map((text) => el("p", { class: "note" }, text)));
 }

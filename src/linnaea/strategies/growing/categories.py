@@ -17,8 +17,8 @@ from linnaea.config.config import Config
 from linnaea.config.percategory import PerCategoryStrategyConfig
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError
-from linnaea.files import RunFolder
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted
 from linnaea.strategies.classweights import TABLE
 from linnaea.strategies.grow import Growth

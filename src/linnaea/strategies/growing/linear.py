@@ -18,8 +18,8 @@ from scipy.sparse import csc_array, csr_array, hstack
 from linnaea.config.config import Config
 from linnaea.config.training import LinearConfig
 from linnaea.errors import ConfigError
-from linnaea.files import RunFolder
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted
 from linnaea.strategies.crossfit import join
 from linnaea.strategies.grow import Growth

@@ -21,13 +21,13 @@ from torch import Tensor
 from linnaea.config.config import Config
 from linnaea.config.training import JointConfig
 from linnaea.errors import ConfigError, UsageError
-from linnaea.files import RunFolder
 from linnaea.nn.batch import Batch
 from linnaea.nn.build import build_network
 from linnaea.nn.encoders.pretrained import Pretrained
 from linnaea.nn.network import Encoded, Network, Sizes
 from linnaea.nn.objectives.objective import class_weights
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted
 from linnaea.strategies.grow import Growth
 from linnaea.strategies.joint import JointStrategy

@@ -20,8 +20,8 @@ from linnaea.decision.cuts import Cuts, Evidence
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.thresholds import best_global, shrink
 from linnaea.errors import ConfigError, DataError, UsageError
-from linnaea.files import RunFolder
 from linnaea.reporter import Reporter, Silent
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted
 from linnaea.strategies.classweights import TABLE
 from linnaea.strategies.network import find_device
