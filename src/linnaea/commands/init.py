@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.commands.check import split_of
 from linnaea.commands.delimiter import find_delimiter
+from linnaea.commands.kinds import split_of
 from linnaea.config.config import Config
 from linnaea.config.presets import AIMS, PRESETS, CorpusFacts, preset_config
 from linnaea.config.task import DataConfig, TaskConfig
