@@ -26,7 +26,7 @@ from tests.references.worlds import flat, matrices, predictions, random_world, s
 
 DAG = tree((), (), (0,), (0, 1), (1,), (3, 4))
 NOT_MEASURES = {"confidence", "resamples", "seed", "left_out"}
-WITHOUT = {("calibration", "classwise_ece"), ("calibration", "bins"), ("siblings",), ("documents",)}
+WITHOUT = {("calibration", "bins"), ("siblings",), ("documents",)}
 
 
 def outcome(scores: Predictions, gold: np.ndarray, threshold: float = 0.4) -> Outcome:
@@ -73,7 +73,7 @@ def test_every_number_has_an_interval_in_its_place() -> None:
     shown = value.pop("intervals")
     assert list(shown)[:4] == ["confidence", "resamples", "seed", "left_out"]
     assert (shown["confidence"], shown["resamples"], shown["seed"]) == (0.95, 1000, 0)
-    assert shown["left_out"] == ["calibration.classwise_ece", "siblings"]
+    assert shown["left_out"] == ["siblings"]
     measured = {
         place: number
         for place, number in leaves(value)

@@ -132,6 +132,18 @@ def scored(
     }
 
 
+def binned(predictions: Predictions, gold: Ragged) -> dict[str, csr_array]:
+    """Of scores: of each category gaps ``[C·B, N]`` between scores and gold by bin."""
+    own_M = scores_at(predictions, gold.rows, gold.values).astype(np.float64)
+    entries = [(gold.values.astype(np.int64) * BINS + bins(own_M), gold.rows, np.full(len(own_M), -1.0))]
+    for column, rows, scores in predictions.columns():
+        score_M = scores.astype(np.float64)
+        entries.append((column * BINS + bins(score_M), rows, score_M))
+    cells, rows, gaps = (np.concatenate(part) for part in zip(*entries, strict=True))
+    shape = (len(predictions.taxonomy) * BINS, len(predictions))
+    return {"own_gaps": csr_array((gaps, (cells, rows)), shape=shape)}
+
+
 def _by_category(keys: np.ndarray, documents: int, columns: int) -> csr_array:
     rows = keys // columns
     pairs = Ragged.from_lengths(keys - rows * columns, np.bincount(rows, minlength=documents))

@@ -30,7 +30,8 @@ from linnaea.taxonomy.taxonomy import Taxonomy
 
 Z = 1.959963984540054  # of the normal distribution at 0.975
 DECIMALS = 6
-NONE_FOR = ("calibration.classwise_ece", "siblings")
+NONE_FOR = ("siblings",)
+COSTLY = ("average_precision", "calibration.classwise_ece")  # every score is an addend
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,18 +76,20 @@ class Intervals:
         parts |= addends.scored(predictions, gold, places, ranks)
         steps = steps_for([predictions], gold)
         if steps is not None:
-            parts |= steps.addends(predictions, gold)
+            parts |= steps.addends(predictions, gold) | addends.binned(predictions, gold)
         whole = Addends.of(parts)
 
         def measures(of: Sums) -> Measures:
             made = sums.decided(of, taxonomy, documents) | sums.grouped(of, found)
             made |= sums.scored(of, taxonomy, documents, names) | sums.further(of, documents)
-            return made if steps is None else made | steps.measures(of, documents)
+            return (
+                made if steps is None else made | steps.measures(of, documents) | sums.binned(of, documents)
+            )
 
         resamples = draws_for(whole.matrix.nnz)
         known = {} if steps is None else areas_at(areas)
         ends = bootstrap(whole, measures, resamples=resamples, seed=seed, known=known)
-        left_out = NONE_FOR if steps is not None else ("average_precision", *NONE_FOR)
+        left_out = NONE_FOR if steps is not None else (*COSTLY, *NONE_FOR)
         counts = Counts.of(chosen, gold, len(taxonomy))
         return cls(taxonomy, found, resamples, seed, ends, by_category(counts), left_out)
 

@@ -101,3 +101,10 @@ def scored(sums: Sums, taxonomy: Taxonomy, documents: int, names: Sequence[str])
         found["calibration", "levels", i, "ece"] = np.abs(gaps_LBR[i]).sum(axis=0) / pairs
         found["calibration", "levels", i, "brier"] = squares_LR[i] / pairs
     return found
+
+
+def binned(sums: Sums, documents: int) -> Measures:
+    """What rests on ``addends.binned``."""
+    there_CR = sums["gold"] > 0
+    own_CR = np.abs(sums["own_gaps"].reshape(len(there_CR), BINS, -1)).sum(axis=1) / documents
+    return {("calibration", "classwise_ece"): ratio((own_CR * there_CR).sum(axis=0), there_CR.sum(axis=0))}

@@ -62,7 +62,10 @@ function errors(found, sure, beside) {
     el("span", {}, four(found[key]), " ", range(sure[key], four)),
     ...(beside ? [four(beside[key])] : []),
   ]);
-  const by = (found.levels || []).map((row) => [`level ${row.level}`, four(row.ece), four(row.brier)]);
+  const by = (found.levels || []).map((row, i) => [
+    `level ${row.level}`,
+    ...["ece", "brier"].map((key) => el("span", {}, four(row[key]), " ", range(((sure.levels || [])[i] || {})[key], four))),
+  ]);
   const reading =
     "Lower is better. Most pairs of document and category are easy ones: compare these numbers with each other, " +
     "not with those of other corpora.";
