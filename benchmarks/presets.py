@@ -211,18 +211,27 @@ def table(
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| preset | aim | corpus | linear | preset's F1 | difference | 95 % interval | seconds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| preset | aim | corpus | seeds | linear | preset's F1 | difference | 95 % interval | s |",
+        "|---|---|---|---:|---|---|---|---|---:|",
     ]
     for row in rows:
         low, high = row["interval"]
-        spread = "" if row.get("sd") is None else f" ± {row['sd']:.3f}"
-        own = f"{row['linear']:.3f} | {row['mean']:.3f}{spread}" if "mean" in row else " | "
-        seconds = f"{row['seconds']:.0f}" if "seconds" in row else ""
-        lines.append(
-            f"| {row['preset']} | {row['aim']} | {row['corpus']} | {own} | {row['difference']:+.3f} | "
-            f"{low:+.3f} to {high:+.3f} | {seconds} |"
-        )
+        interval, difference = f"{low:+.3f} to {high:+.3f}", f"{row['difference']:+.3f}"
+        if "mean" in row:
+            value = f"{row['mean']:.3f}" + ("" if row["sd"] is None else f" ± {row['sd']:.3f}")
+            cells = [
+                row["preset"],
+                row["aim"],
+                row["corpus"],
+                str(row["seeds"]),
+                f"{row['linear']:.3f}",
+                value,
+            ]
+            cells += [difference, interval, f"{row['seconds']:.0f}"]
+        else:
+            cells = [f"**{row['preset']}**", row["aim"], f"**{row['corpus']} corpora**", "", "", ""]
+            cells += [f"**{difference}**", interval, ""]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -156,7 +156,7 @@ function learning() {
     const reasons = {
       linear: "The linear strategy is fitted in one go",
       per_category: "Under per_category each category has a network of its own",
-      ensemble: "The members of an ensemble keep a history each, in checkpoints/member-N",
+      ensemble: "No network has a share in this ensemble, and linear models are fitted in one go",
     };
     const why = reasons[RUN.strategy] || "This run kept no history";
     place.append(el("p", { class: "soft" }, `${why}: there are no epochs to draw.`));
