@@ -15,8 +15,9 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from linnaea.config.config import Config
+from linnaea.config.one_of import OneOf
 from linnaea.config.part import Choice, Part
-from linnaea.config.registry import OneOf, Registry
+from linnaea.config.registry import Registry
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "config.md"
 

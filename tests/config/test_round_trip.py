@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from linnaea.config import registry
 from linnaea.config.config import Config, schema
+from linnaea.config.one_of import OneOf
 from linnaea.config.part import Choice, Part
 from linnaea.errors import ConfigError
 from tests.references.json_schema import Schema
@@ -151,7 +152,7 @@ def test_the_assumed_type_is_that_of_the_default() -> None:
         for field in todo.pop().model_fields.values():
             if isinstance(field.default, Part) and not isinstance(field.default, Choice):
                 todo.append(type(field.default))
-            for one_of in (item for item in field.metadata if isinstance(item, registry.OneOf)):
+            for one_of in (item for item in field.metadata if isinstance(item, OneOf)):
                 assert one_of.default == field.default.type
                 seen += 1
     assert seen >= 10

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from linnaea.config.encoders import ODD, Activation, Positive
+from linnaea.config.one_of import OneOf
 from linnaea.config.part import Choice, Nested, Part, Span
-from linnaea.config.registry import OneOf, embedders, initializers, positions
+from linnaea.config.registry import embedders, initializers, positions
 from linnaea.errors import ConfigError
 
 Rate = Annotated[float, Field(ge=0, lt=1)]

@@ -13,8 +13,9 @@ from linnaea.config import (  # noqa: F401  # they declare their encoders
 )
 from linnaea.config.embedders import EmbedderConfig, LookupConfig, Rate
 from linnaea.config.encoders import EncoderConfig, Positive, TextCNNConfig
+from linnaea.config.one_of import OneOf
 from linnaea.config.part import Choice, Nested, Part
-from linnaea.config.registry import OneOf, embedders, encoders, heads
+from linnaea.config.registry import embedders, encoders, heads
 from linnaea.errors import ConfigError
 
 Bias = Literal["zero", "prior"]

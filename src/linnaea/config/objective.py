@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from linnaea.config.one_of import OneOf
 from linnaea.config.part import Choice, Nested, Part, shown
-from linnaea.config.registry import OneOf, losses
+from linnaea.config.registry import losses
 from linnaea.errors import ConfigError
 
 FROM = re.compile(r"from \S.*")

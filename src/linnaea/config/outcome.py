@@ -8,8 +8,9 @@ from pydantic import Field, field_validator
 
 from linnaea.config.calibration import CalibrationConfig, Held, HeldOut
 from linnaea.config.decoding import DecodingConfig, NoDecodingConfig
+from linnaea.config.one_of import OneOf
 from linnaea.config.part import Choice, Nested, Part
-from linnaea.config.registry import OneOf, calibrations, decoders, metrics, thresholds
+from linnaea.config.registry import calibrations, decoders, metrics, thresholds
 from linnaea.errors import ConfigError
 
 Aim = Literal["micro_f1", "macro_f1", "both"]

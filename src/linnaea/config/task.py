@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from linnaea.config.one_of import OneOf
 from linnaea.config.part import Choice, Nested, Part
-from linnaea.config.registry import OneOf, tokenizers
+from linnaea.config.registry import tokenizers
 from linnaea.errors import ConfigError
 
 Paths = str | list[str]

@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from linnaea.config.one_of import OneOf
 from linnaea.config.part import Choice, Nested, Part
-from linnaea.config.registry import OneOf, optimizers, schedules, strategies
+from linnaea.config.registry import optimizers, schedules, strategies
 from linnaea.errors import ConfigError
 
 Metric = Literal[

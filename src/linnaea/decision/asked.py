@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from linnaea.config.decoding import DecodingConfig, PathConfig
+from linnaea.config.one_of import OneOf
 from linnaea.config.part import Part
-from linnaea.config.registry import OneOf, decoders
+from linnaea.config.registry import decoders
 from linnaea.decision.decider import Decider, build_decoder
 from linnaea.errors import ConfigError, UsageError
 
