@@ -99,6 +99,10 @@ def test_the_whole_way(place: Path, linnaea: Call, config: str, settings: list[s
     assert set(now) == {"animals", "flora", "pets", "dogs", "birds", "trees", "cats"}
     featurizers = [(run / "model" / "input" / "token.json").read_bytes() for run in (place / "run", new)]
     assert featurizers[0] == featurizers[1]
+    again = linnaea("grow", "run", *GROW, "--out", "elsewhere").err if config == "linear.json" else ""
+    assert again.count("report: ") == (config == "linear.json")
+    page = (new / "report.html").read_text()
+    assert "linnaea grow" in page and "--rename plants=flora" in page and "linnaea train" not in page
     predicted = linnaea("predict", new, "test.jsonl")
     assert predicted.code == 0 and predicted.out.count("\n") == 40
     again = linnaea("grow", "run", *GROW, "--resume")

@@ -140,6 +140,23 @@ def test_holm_by_hand() -> None:
     assert holm(np.array([])).tolist() == []
 
 
+def test_a_question_that_is_asked_twice_counts_once() -> None:
+    """Without levels below each other micro-F1 and hierarchical F1 are one number."""
+    rng = np.random.default_rng(3)
+    gold = rng.random((60, 4)) < 0.3
+    first, second = (
+        outcome(system(gold, rng, skill), gold, flat(4), i) for i, skill in enumerate((0.6, 0.75))
+    )
+    found = compare_outcomes(first, second).measures
+    assert found["micro_f1"] == found["hierarchical_f1"]
+    others = [name for name in found if name != "hierarchical_f1"]
+    # All categories have documents in nearly every draw, so that two macro-F1 may be one, too.
+    distinct = {(found[name].value, found[name].interval): found[name].p for name in others}
+    expected = holm(np.array(list(distinct.values())))
+    for (value, _), corrected in zip(distinct, expected, strict=True):
+        assert next(one.holm for one in found.values() if one.value == value) == pytest.approx(corrected)
+
+
 def test_a_run_equals_itself() -> None:
     first, _ = two()
     found = compare_outcomes(first, first, resamples=100)

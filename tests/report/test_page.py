@@ -204,6 +204,13 @@ def test_what_holds_something_else_is_one_line(tmp_path: Path, file: str, text: 
     assert not run.report.exists()
 
 
+def test_an_outcome_of_other_documents_is_told(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", made_outcome(flat(4), 40))
+    made_outcome(flat(4), 40, seed=9).save(run.outcome)
+    with pytest.raises(DataError, match=r"outcome\.safetensors: is of other documents than metrics\.json"):
+        report(run.path)
+
+
 def test_support_that_is_none(tmp_path: Path) -> None:
     run = made_run(tmp_path / "run", small_outcome())
     run.outcome.unlink()  # support is read from there otherwise

@@ -76,11 +76,15 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(Text(line, style="dim"), soft_wrap=True)
 
 
-def _captions(pairs: Sequence[Paired]) -> tuple[str, str]:
+def _captions(pairs: Sequence[Paired]) -> tuple[str, ...]:
     """What the intervals and p of all pairs are."""
     ranked = any(name.startswith(RANKED) for pair in pairs for name in pair.measures)
     test = "randomisation test" + (" (average precision: bootstrap)" if ranked else "")
-    return f"intervals: 95 %, {pairs[0].resamples:,} draws", f"p: {test}, corrected after Holm"
+    return (
+        "an interval is of one number alone: it may leave 0 out where p is unclear",
+        f"intervals: 95 %, {pairs[0].resamples:,} draws",
+        f"p: {test}, corrected after Holm",
+    )
 
 
 def _runs(comparison: Comparison, width: int) -> Iterator[Table]:

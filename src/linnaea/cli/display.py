@@ -231,7 +231,8 @@ def headline(metrics: dict[str, Any]) -> Table:
     def interval(part: str, key: str = "f1") -> list[str]:
         return ["{:.4f} to {:.4f}".format(*intervals[part][key])] if intervals else []
 
-    for key in ("micro", "macro", "hierarchical"):
+    nested = len(metrics["levels"]) > 1
+    for key in ("micro", "macro", *(["hierarchical"] if nested else [])):
         part = metrics[key]
         values = (f"{part[name]:.4f}" for name in ("precision", "recall", "f1"))
         table.add_row(key, *values, *interval(key))
@@ -243,8 +244,10 @@ def headline(metrics: dict[str, Any]) -> Table:
         value, (low, high) = (beside["difference"][f"{key}_f1"][name] for name in ("value", "interval"))
         here = [f"here {value:+.3f} ({low:+.3f}, {high:+.3f})"] if intervals else []
         table.add_row(f"{beside['strategy']} baseline, {key}", "", "", f"{beside[key]['f1']:.4f}", *here)
-    coherence = metrics["coherence"]
-    table.add_row("incoherent documents", "", "", f"{coherence['documents_with_violations']:,}")
+    if nested:
+        table.add_row(
+            "incoherent documents", "", "", f"{metrics['coherence']['documents_with_violations']:,}"
+        )
     return table
 
 

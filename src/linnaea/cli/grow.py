@@ -129,3 +129,5 @@ def grow(
             if not as_json:
                 display.evaluation(grown.result.metrics, as_json=False, title=grown.result.title)
             display.note(f"model: {grown.result.folder.model}")
+            if grown.result.folder.report.exists():
+                display.note(f"report: {grown.result.folder.report}")

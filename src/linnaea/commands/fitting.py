@@ -30,6 +30,8 @@ from linnaea.strategies.build import build_strategy
 from linnaea.text.digest import texts_digest
 from linnaea.text.store import Corpus, Split
 
+NAMES = {"cross": "train and dev, out of fold,"}  # of splits, for people
+
 
 @dataclass(frozen=True)
 class Result:
@@ -46,7 +48,8 @@ class Result:
 
     @property
     def title(self) -> str:
-        return f"{self.metrics.get('split', 'test')} of {self.folder.path}"
+        split = self.metrics.get("split", "test")
+        return f"{NAMES.get(split, split)} of {self.folder.path}"
 
     @property
     def model(self) -> Model:
@@ -166,6 +169,10 @@ def _outcome(model: Model, corpus: Corpus, fitted: Fitted, split: str, reporter:
         return None
     if gold is None:
         return None
+    if name in ("dev", "cross"):
+        reporter.note(
+            f"no test documents: measured on {NAMES.get(name, name).rstrip(',')}, by which it was tuned; that flatters"
+        )
     if predictions.sparse and keep is None:
         kept = f"only the best {predictions.kept} scores of each document were kept: the others count as not decided"
         reporter.warn(f"{name}: {kept} (evaluation.keep)")

@@ -175,7 +175,7 @@ def _objects(value: Any) -> bool:
 
 def _item(part: list[dict[str, Any]], step: str, name: str, at: str) -> dict[str, Any]:
     """An object of a list by its number."""
-    if step.isdecimal() and int(step) < len(part):
+    if step.isdecimal() and str(int(step)) == step and int(step) < len(part):
         return part[int(step)]
     problem = f"cannot set {name!r}: there is no {at} (they are 0 to {len(part) - 1})"
     raise ConfigError(problem, where="--set")

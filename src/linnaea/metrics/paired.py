@@ -173,7 +173,7 @@ def compare_outcomes(a: Outcome, b: Outcome, *, resamples: int = RESAMPLES, seed
     levels = [("levels", i, name) for i in range(a.taxonomy.depth) for name in OF_LEVELS]
     corrected: dict[Place, float] = {}
     for family in ([place for place in MEASURES.values() if place in p], levels):
-        corrected |= dict(zip(family, holm(np.array([p[place] for place in family])).tolist(), strict=True))
+        corrected |= _corrected(family, p, drawn)
 
     def made(place: Place) -> Difference:
         one, other = (side[place] for side in sides)
@@ -197,6 +197,16 @@ def _of_draws(drawn_R: np.ndarray, value: float) -> float:
     moved_R = drawn_R + (value - drawn_R.mean())
     beyond = min(int((moved_R <= 0).sum()), int((moved_R >= 0).sum()))
     return min(1.0, 2 * (1 + beyond) / (1 + len(drawn_R)))
+
+
+def _corrected(family: Sequence[Place], p: Mapping[Place, float], drawn: Measures) -> dict[Place, float]:
+    """p of a family after Holm; measures that are the same in every draw ask one question, and count once."""
+    first_of: dict[tuple[float, bytes], int] = {}
+    tests = [
+        first_of.setdefault((p[place], drawn[place].round(12).tobytes()), len(first_of)) for place in family
+    ]
+    found = holm(np.array([p_of for p_of, _ in first_of]))
+    return {place: float(found[test]) for place, test in zip(family, tests, strict=True)}
 
 
 def holm(p: np.ndarray) -> np.ndarray:

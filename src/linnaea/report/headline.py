@@ -114,9 +114,10 @@ def verdict(rows: list[dict[str, Any]], strategy: str, missing: str | None = Non
         kinds.append(kind)
         words = {"better": "better", "worse": "worse", "same": "cannot be told apart"}[kind]
         low, high = difference["interval"]
-        told.append(
-            f"{row['name']}: {words} ({_signed(difference['value'])}, interval {_signed(low)} to {_signed(high)})"
-        )
+        found = f"{_signed(difference['value'])}, interval {_signed(low)} to {_signed(high)}"
+        if difference.get("holm") is not None:
+            found += f", p {difference['holm']:.2g} after Holm"
+        told.append(f"{row['name']}: {words} ({found})")
     if not told and missing:
         return {"kind": "none", "text": f"No linear baseline stands beside this run: {missing}"}
     if not told:

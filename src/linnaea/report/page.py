@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from linnaea.metrics.outcome import Outcome
 
 PARTS = ("taxonomy", "panel", "headline", "progress", "belief")  # scripts in assets/
+GROWTH = "growth.json"  # what a run of ``linnaea grow`` leaves of its call
 FLAT = ("binary", "multiclass", "multilabel")  # tasks
 
 
@@ -53,7 +54,7 @@ def report_data(run: RunFolder) -> dict[str, Any]:
     """All that the page shows, as JSON values."""
     metrics, about, config, taxonomy = _required(run)
     notes: list[str] = []
-    outcome = _outcome(run, taxonomy, notes)
+    outcome = _outcome(run, taxonomy, metrics, notes)
     support_C = _support(run, taxonomy) if outcome is None else outcome.support_C
     strategy = str(config.get("training", {}).get("strategy", {}).get("type", "joint"))
     missing = (metrics.get("baseline") or {}).get(
@@ -139,7 +140,9 @@ def _required(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any], dict[str,
     return metrics, about, read_object(run.config), taxonomy
 
 
-def _outcome(run: RunFolder, taxonomy: Taxonomy, notes: list[str]) -> Outcome | None:
+def _outcome(
+    run: RunFolder, taxonomy: Taxonomy, metrics: Mapping[str, Any], notes: list[str]
+) -> Outcome | None:
     from linnaea.metrics.outcome import Outcome
 
     if not run.outcome.is_file():
@@ -149,6 +152,10 @@ def _outcome(run: RunFolder, taxonomy: Taxonomy, notes: list[str]) -> Outcome | 
         )
         return None
     outcome = Outcome.load(run.outcome, taxonomy)
+    supports_C = [row.get("support") for row in metrics["categories"]]
+    if supports_C != outcome.gold.counts(len(taxonomy)).tolist():
+        hint = "train or evaluate again"
+        raise ModelError(f"is of other documents than {run.metrics.name}", where=str(run.outcome), hint=hint)
     if outcome.predictions.sparse:
         notes.append(
             f"Only the best {outcome.predictions.kept} scores of each document were kept: curves end where they end, and the "
@@ -243,6 +250,23 @@ def _run(
     }
 
 
+def _growing(run: RunFolder, config: Mapping[str, Any], again: str) -> str:
+    """The command that a grown run came from."""
+    record = read_object(run.path / GROWTH)
+    try:
+        newest = record["generations"][-1]
+        options = [("--taxonomy", config["task"]["taxonomy"])]
+        for option, split in (("--data", "train"), ("--dev-data", "dev"), ("--test-data", "test")):
+            options += [(option, file) for file in newest["files"][split]]
+        options += [("--rename", f"{old}={new}") for old, new in newest["renames"].items()]
+        words = [part for option in options for part in option]
+        words += [f"--{key.replace('_', '-')}" for key in ("descendants", "train_all") if record[key]]
+        words = ["linnaea", "grow", record["model"]["path"], *words]
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ModelError(f"does not hold what it should: {error}", where=str(run.path / GROWTH)) from None
+    return f"{shlex.join(words)} --out {again}"
+
+
 def _plain(value: Any) -> bool:
     return isinstance(value, str | int | float)
 
@@ -251,7 +275,9 @@ def _commands(run: RunFolder, config: Mapping[str, Any]) -> list[list[str]]:
     place = shlex.quote(str(run.path))
     again = shlex.quote(f"{run.path}-again")
     commands = []
-    if config.get("data", {}).get("train"):
+    if (run.path / GROWTH).is_file():
+        commands.append(["Grow it again, elsewhere", _growing(run, config, again)])
+    elif config.get("data", {}).get("train"):
         line = f"linnaea train {shlex.quote(str(run.config))} --set run.dir={again}"
         commands.append(["Run it again, elsewhere", line])
     commands += [

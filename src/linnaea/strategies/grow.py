@@ -235,7 +235,8 @@ def plan_growth(
         UsageError: a scorer that cannot grow, or not so.
     """
     if scorer.kind not in ("network", "categories", "linear"):
-        raise UsageError(f"a model of the kind {scorer.kind!r} cannot grow")
+        hint = "train anew under the new taxonomy; models of the strategies joint, linear and per_category can grow"
+        raise UsageError(f"a model of the kind {scorer.kind!r} cannot grow", hint=hint)
     if everything and scorer.kind != "network":
         raise UsageError("acts on one network for all categories only", where="--train-all")
     assert corpus.train.labels is not None  # the corpus is labelled

@@ -78,6 +78,7 @@ function errors(found, sure, beside) {
     el("h3", {}, "How far off"),
     el("p", { class: "small soft" }, reading),
     table(["", "this run", ...(beside ? ["linear baseline"] : [])], rows, "Calibration errors"),
+    beside ? el("p", { class: "small soft" }, "The linear baseline's scores are margins squeezed into 0 to 1; they order, and are no shares.") : null,
     misleads ? el("p", { class: "small" }, advice) : null,
     by.length > 1 ? folded("By level", levels) : null,
   );

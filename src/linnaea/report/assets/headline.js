@@ -77,7 +77,7 @@ const has = (key) => HEAD.rows.some((row) => row[key] !== null && row[key] !== u
 function headline() {
   const verdict = byId("verdict");
   verdict.className = `verdict ${HEAD.verdict.kind}`;
-  const guessed = HEAD.better_than_guess === false ? " It is not better than guessing the most frequent categories." : "";
+  const guessed = HEAD.better_than_guess === false ? " Its micro-F1 is not above that of guessing the most frequent categories." : "";
   verdict.textContent = HEAD.verdict.text + guessed;
   byId("cards").replaceChildren(...HEAD.rows.filter((row) => HEAD.cards.includes(row.key)).map(card));
   byId("reading").textContent = reading().join(" ");
