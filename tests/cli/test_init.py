@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -101,68 +100,6 @@ def test_flat_labels_and_other_fields(corpus: Path, linnaea: Call) -> None:
     assert trained.json()["micro"]["f1"] == 1.0
 
 
-def table(path: Path, cells: list[str], delimiter: str = ",") -> Path:
-    """A CSV or TSV file of one document a cell."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter=delimiter)
-        writer.writerows(
-            [["text", "labels"], *([f"words of {cell} {i}", cell] for i, cell in enumerate(cells))]
-        )
-    return path
-
-
-SETS = (("red",), ("green",), ("blue",), ("red", "green"), ("green", "blue"), ("red", "blue"))
-
-
-class TestDelimiter:
-    @pytest.mark.parametrize(("sign", "joined"), [("|", "|"), (",", ", "), ("/", "/"), ("\t", "\t")])
-    def test_what_stands_between_labels_is_found_and_told(
-        self, corpus: Path, linnaea: Call, sign: str, joined: str
-    ) -> None:
-        path = table(corpus / "rows.csv", [joined.join(SETS[i % 6]) for i in range(36)])
-        made = linnaea("init", path, "--json")
-        assert made.code == 0, made.err
-        assert made.json()["config"]["data"] == {"train": "rows.csv", "label_delimiter": sign}
-        assert made.json()["facts"]["categories"] == 3
-        told = f"{sign!r} stands between labels, as in {joined.join(('red', 'blue'))!r}: it is data.label_delimiter now"
-        assert told in linnaea("init", path, "--overwrite").err.splitlines()
-
-    def test_what_the_reader_takes_is_left_alone(self, corpus: Path, linnaea: Call) -> None:
-        cells = [";".join(SETS[i % 6]) for i in range(30)]
-        names = ["arts, crafts, etc", "rock/pop", "law, order"]  # signs inside names
-        lists = [json.dumps([" | ".join(one) for one in SETS[i % 6 :]]) for i in range(30)]
-        for i, rows in enumerate((cells, ["red", "blue"] * 9, names * 9, lists)):
-            made = linnaea("init", table(corpus / f"rows{i}.tsv", rows, "\t"), "--overwrite")
-            assert made.code == 0, made.err
-            assert "label_delimiter" not in made.err
-            assert "label_delimiter" not in json.loads((corpus / "config.json").read_text())["data"]
-
-    def test_what_may_be_a_path_is_told_and_left_to_the_user(self, corpus: Path, linnaea: Call) -> None:
-        paths = [f"{top}|{one}" for top in ("news", "sports") for one in ("home", "world", top)] * 5
-        made = linnaea("init", table(corpus / "rows.csv", paths))
-        assert made.code == 0, made.err
-        (line,) = (line for line in made.err.splitlines() if "label_delimiter" in line)
-        assert line == (
-            "'news|home' counts as one label, with '|' in its name: set data.label_delimiter if it stands between "
-            "labels, task.separator if between the names of a path"
-        )
-        assert "label_delimiter" not in json.loads((corpus / "config.json").read_text())["data"]
-
-    def test_a_taxonomy_decides(self, corpus: Path, linnaea: Call) -> None:
-        cells = ["animals--cats", "animals--cats, plants", "plants--trees, animals--dogs"] * 6
-        made = linnaea("init", table(corpus / "rows.csv", cells), "--taxonomy", "taxonomy.tsv", "--json")
-        assert made.code == 0, made.err
-        assert made.json()["config"]["data"]["label_delimiter"] == ","
-        (corpus / "named.tsv").write_text("Root\tred, green\tred\tgreen\n")
-        made = linnaea(
-            "init", table(corpus / "rows.csv", ["red, green", "red", "green"] * 6), "--taxonomy", "named.tsv",
-            "--json", "--overwrite",
-        )  # fmt: skip
-        assert made.code == 0, made.err
-        assert "label_delimiter" not in made.json()["config"]["data"]
-        assert made.json()["facts"]["categories"] == 3
-
-
 class TestOneCategory:
     def test_documents_with_it_and_without(self, corpus: Path, linnaea: Call) -> None:
         rows = [{"text": f"number {i}", "labels": ["spam"] if i % 3 == 0 else []} for i in range(60)]
@@ -188,11 +125,23 @@ class TestOneCategory:
 
 
 class TestBadInput:
+    def test_a_table_without_a_column_of_labels(self, corpus: Path, linnaea: Call) -> None:
+        (corpus / "rows.csv").write_text("body,text,topic\none,two,three\n")
+        assert linnaea("init", "rows.csv").err == (
+            "error: rows.csv:1: no column 'doc_label' or 'labels', so nothing is labelled "
+            "(there are the columns 'body', 'text', 'topic'; --labels names another)\n"
+        )
+
     def test_a_corpus_without_labels(self, corpus: Path, linnaea: Call) -> None:
         write_lines(corpus / "bare.jsonl", [{"text": "one"}, {"text": "two"}])
         told = linnaea("init", "bare.jsonl")
-        assert told.code == 3
-        assert "bare.jsonl:1" in told.err and "label" in told.err
+        assert (told.code, told.err) == (
+            3,
+            "error: bare.jsonl: no document of train has labels (looked for under 'doc_label' or 'labels'; "
+            "the first document has the fields 'text'; --labels names another)\n",
+        )
+        write_lines(corpus / "bare.jsonl", [{"text": "one", "labels": ["a"]}, {"text": "two"}])
+        assert "bare.jsonl:2: not labelled" in linnaea("init", "bare.jsonl").err
         assert not (corpus / "config.json").exists()
 
     def test_labels_that_are_all_empty(self, corpus: Path, linnaea: Call) -> None:

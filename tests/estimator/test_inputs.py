@@ -162,3 +162,16 @@ def test_a_place_that_is_taken(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"run_dir: .*run: exists already \(give another run_dir\)"):
         made.fit(X, Y)
     assert linnaea.load(tmp_path / "run").taxonomy.ids == ("chemistry", "physics")
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        (["a"] * 6, "y: all 6 documents are of one class: nothing can be learned"),
+        ([["a", "b"], ["b", "a"]] * 3, "y: all 6 documents have the same labels"),
+        (np.tile([[1, 0, 1]], (6, 1)), "y: all 6 documents have the same labels"),
+    ],
+)
+def test_documents_that_are_all_alike(labels: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        TextClassifier().fit(["some words"] * 6, labels)

@@ -75,6 +75,8 @@ def test_the_task_is_that_of_the_shape_of_y(labels: Any) -> None:
     [
         {"training.strategy.C": 0.01},
         {"training": {"strategy": {"type": "linear", "C": 0.01}}},
+        {"training": {"strategy": {"C": 0.01}}},
+        {"training.strategy": {"C": 0.01}},
         {"training.strategy": {"type": "linear", "C": 0.01}},
     ],
 )

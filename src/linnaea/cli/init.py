@@ -36,7 +36,11 @@ def init(
         ),
     ],
     preset: Annotated[
-        PresetName, typer.Option("--preset", help="fast: seconds; balanced: minutes; best: tens of minutes.")
+        PresetName,
+        typer.Option(
+            "--preset",
+            help="fast: seconds to a minute; balanced: minutes; best: some minutes to half an hour.",
+        ),
     ] = PresetName.balanced,
     aim: Annotated[AimName, typer.Option("--aim", help="What is made best.")] = AimName.both,
     taxonomy: Annotated[
@@ -51,6 +55,20 @@ def init(
     ] = [],  # noqa: B006
     labels: Annotated[
         str | None, typer.Option("--labels", help="Field of the labels, if not `labels`.", show_default=False)
+    ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            "--separator", help="Between the names of a path label, if not `--`.", show_default=False
+        ),
+    ] = None,
+    label_delimiter: Annotated[
+        str | None,
+        typer.Option(
+            "--label-delimiter",
+            help="Between the labels in a cell of a table; without it, told from the cells.",
+            show_default=False,
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Config file to write.")] = Path(
         "config.json"
@@ -70,6 +88,8 @@ def init(
             taxonomy=taxonomy,
             text=text,
             labels=labels,
+            separator=separator,
+            label_delimiter=label_delimiter,
             output=output,
             overwrite=overwrite,
             reporter=display,

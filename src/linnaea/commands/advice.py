@@ -10,18 +10,18 @@ from linnaea.config.task import DataConfig, TaskConfig
 from linnaea.corpus.chunks import DELIMITERS, chunks, format_of
 from linnaea.corpus.lookup import shown
 from linnaea.corpus.records import Fields
-from linnaea.errors import DataError
+from linnaea.errors import DataError, LinnaeaError
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 
 def better_told(
-    problem: DataError,
+    problem: LinnaeaError,
     data: DataConfig,
     task: TaskConfig,
     taxonomy: Taxonomy | None,
     given: bool,
     labels: Collection[str],
-) -> DataError:
+) -> LinnaeaError:
     """``problem`` with a hint that names the option of ``init``, where there is one.
 
     Args:
@@ -68,7 +68,7 @@ def _files(data: DataConfig) -> list[str]:
     return [*data.files("train"), *data.files("dev"), *data.files("test")]
 
 
-def _is_about(problem: DataError, label: str) -> bool:
+def _is_about(problem: LinnaeaError, label: str) -> bool:
     said = f"unknown label {shown(label)}"
     return problem.message == said or problem.message.startswith(f"{said}:")
 

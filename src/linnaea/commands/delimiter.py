@@ -1,14 +1,17 @@
-"""What stands between the labels in one cell of a table, where it is not what ``data.label_delimiter`` says.
+"""Signs in labels: between the labels in one cell of a table, where it is not what ``data.label_delimiter`` says; and
+between the names of a path, where it is not what ``task.separator`` says.
 
-Told from whole cells. With a taxonomy: what cuts more of them into known labels. Without one: what cuts them into parts that
-also stand in other cells, and at the beginning of some. A comma inside a name has parts that stand nowhere else, and a sign
-between the names of a path has ends that never come first.
+The first is told from whole cells. With a taxonomy: what cuts more of them into known labels. Without one: what cuts them
+into parts that also stand in other cells, and at the beginning of some. A comma inside a name has parts that stand nowhere
+else, and a sign between the names of a path has ends that never come first.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from linnaea.config.task import DataConfig, TaskConfig
@@ -21,7 +24,25 @@ from linnaea.errors import DataError
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 LOOKED_AT = 10_000  # documents of train
-SIGNS = ("|", ",", "/", "\t")  # beside the usual one; the first of equals
+SIGNS = ("|", ",", "/", "\t", "+")  # beside the usual one; the first of equals
+KNOWN_SIGNS = (*SIGNS, ";", "&", "#", "~", " ")  # where a taxonomy says what is a label
+STEP = "/"  # where it makes known paths it stands between names
+STEPS = (
+    "->",
+    "=>",
+    "::",
+    "__",
+    " - ",
+    ">",
+    "/",
+    "|",
+    "\\",
+    "→",
+    "»",
+    ":",
+    ".",
+)  # between names; the first of equals
+PATHS, BELOW = 0.8, 2  # share of labels that are paths; what lies below a first name on average
 SURE, MAYBE = 0.8, 0.5  # shares of the parts of cells that hold a sign
 NONE = ((0.0, 0.0), "")
 UNCUT = "\0"
@@ -55,7 +76,12 @@ def find_delimiter(data: DataConfig, task: TaskConfig, taxonomy: Taxonomy | None
         share = _known(cells, sign, known)
         return share, share
 
-    there = [sign for sign in SIGNS if sign != usual and any(sign in one for one in cells)]
+    signs = [
+        sign for sign in (SIGNS if known is None else KNOWN_SIGNS) if sign not in (usual, *task.separator)
+    ]
+    there = [sign for sign in signs if any(sign in one for one in cells)]
+    if known is not None and STEP in there and _all_paths(cells, known, task.separator):
+        there.remove(STEP)
     (sure, likely), sign = max(((worth(sign), sign) for sign in there), key=lambda one: one[0], default=NONE)
     before, _ = worth(usual)
     if sure <= before or likely < MAYBE or (known is None and before >= SURE):
@@ -116,3 +142,56 @@ def _shared(cells: Counter[str], sign: str) -> tuple[float, float]:
             likely += cells[one] * len(again)
             sure += cells[one] * sum(part in first for part in again)
     return (sure / seen, likely / seen) if seen else (0.0, 0.0)
+
+
+def _all_paths(cells: Counter[str], resolver: LabelResolver, separator: str) -> bool:
+    return all(_is_path(one, resolver, separator) for one in cells if STEP in one)
+
+
+def _is_path(label: str, resolver: LabelResolver, separator: str) -> bool:
+    return resolver.knows(separator.join(part.strip() for part in label.split(STEP)))
+
+
+def sign_between(label: str, task: TaskConfig, taxonomy: Taxonomy) -> str | None:
+    """The sign that cuts ``label`` into labels that are known, if there is one."""
+    resolver = LabelResolver.for_task(taxonomy, task)
+    for sign in KNOWN_SIGNS:
+        parts = [part.strip() for part in label.split(sign)]
+        path = sign == STEP and _is_path(label, resolver, task.separator)
+        if len(parts) > 1 and not path and all(map(resolver.knows, parts)):
+            return sign
+    return None
+
+
+def path_note(labels: Collection[str]) -> str | None:
+    """What to say of labels that look like paths under another separator; None: they do not.
+
+    Nearly all hold the sign, and what comes first comes again: with several continuations.
+    """
+    best: tuple[float, str] | None = None
+    for sign in STEPS:
+        paths = [names for label in labels if len(names := _names(label, sign)) > 1]
+        first = {names[0] for names in paths}
+        share = len(paths) / max(len(labels), 1)
+        if share < PATHS or len(set(map(tuple, paths))) < BELOW * len(first) or not all(map(all, paths)):
+            continue
+        if best is None or share > best[0]:
+            best = share, sign
+    if best is None:
+        return None
+    sign = best[1]
+    levels = max(len(_names(label, sign)) for label in labels)
+    ends = any(label != label.strip(f"{sign} ") for label in labels)
+    held = [label for label in labels if sign in label]
+    spaced = f" {sign} " if all(label.count(f" {sign} ") == label.count(sign) for label in held) else sign
+    shown = json.dumps(spaced, ensure_ascii=False)
+    first_do = "take it away from the ends of labels, and " if ends else ""
+    return (
+        f"labels look like paths split by {shown}: {first_do}give --separator {shown} "
+        f'(or set "task": {{"type": "hierarchical", "separator": {shown}}}) to have {levels} levels'
+    )
+
+
+def _names(label: str, sign: str) -> list[str]:
+    """The names of a path, which may begin or end with its sign."""
+    return [name.strip() for name in label.strip(f"{sign} ").split(sign)]

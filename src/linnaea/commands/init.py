@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.commands.delimiter import find_delimiter
+from linnaea.commands.advice import better_told, no_labels
+from linnaea.commands.delimiter import find_delimiter, path_note
 from linnaea.commands.kinds import split_of
 from linnaea.config.config import Config
 from linnaea.config.presets import AIMS, PRESETS, CorpusFacts, preset_config
@@ -66,6 +67,8 @@ def init(
     taxonomy: Path | None = None,
     text: Sequence[str] = (),
     labels: str | None = None,
+    separator: str | None = None,
+    label_delimiter: str | None = None,
     output: Path = Path("config.json"),
     overwrite: bool = False,
     reporter: Reporter | None = None,
@@ -74,9 +77,12 @@ def init(
 
     Args:
         text, labels: names of the fields, where they are not the usual ones.
+        separator: between the names of a path; None: the usual one.
+        label_delimiter: between the labels in a cell of a table; None: told from the cells.
 
     Raises:
-        UsageError: an unknown preset or aim; a folder without a train file; ``output`` is there already.
+        UsageError: an unknown preset or aim; a folder without a train file; ``output`` is there already; a
+            separator that no label holds.
         DataError: a broken document, an unknown label, a corpus without labels: with ``file:line``.
         TaxonomyError: the taxonomy is broken.
     """
@@ -89,19 +95,27 @@ def init(
     beside = found.pop("taxonomy", None)
     taxonomy = beside if taxonomy is None else taxonomy
     reading: dict[str, Any] = _fields(text, labels)
+    if label_delimiter is not None:
+        reading["label_delimiter"] = label_delimiter
+    between = {} if separator is None else {"separator": separator}
     files = {name: str(path) for name, path in found.items()}
-    task = TaskConfig() if taxonomy is None else TaskConfig(taxonomy=str(taxonomy))
+    task = TaskConfig.read({**between, **({} if taxonomy is None else {"taxonomy": str(taxonomy)})}, "task")
     known = None if taxonomy is None else read_taxonomy(str(taxonomy), task.taxonomy_format, task.separator)
-    delimiter = find_delimiter(DataConfig.read({**files, **reading}), task, known)
+    delimiter = None
+    if label_delimiter is None:
+        delimiter = find_delimiter(DataConfig.read({**files, **reading}, "data"), task, known)
     if delimiter is not None and delimiter.sign is not None:
         reading["label_delimiter"] = delimiter.sign
-    facts = _look(DataConfig.read({**files, **reading}), task, known, reporter)
+    facts, note = _look(DataConfig.read({**files, **reading}, "data"), task, known, reporter)
     chosen = preset_config(facts, preset, aim)  # type: ignore[arg-type]  # both are known
     parts = {**chosen.parts, "run": {"dir": f"runs/{_name(data)}-{preset}", "seed": 1}}
+    parts["task"] = {**parts["task"], **between}
     Config.build(_config(parts, found, reading, taxonomy, str))
     config = _config(parts, found, reading, taxonomy, lambda path: _from(output, path))
     write_json(output, config)
-    said = () if delimiter is None else (delimiter.line,)
+    said = [] if delimiter is None else [delimiter.line]
+    if note is not None and (delimiter is None or delimiter.sign is not None):
+        said.append(note)
     return Written(output, config, facts, (*said, *chosen.reasons))
 
 
@@ -162,32 +176,38 @@ def _files(data: Path) -> dict[str, Path]:
     return {name: found[name] for name in ("train", "dev", "test", "taxonomy") if name in found}
 
 
-def _look(data: DataConfig, task: TaskConfig, taxonomy: Taxonomy | None, reporter: Reporter) -> CorpusFacts:
-    """One pass over all documents; nothing is chosen by those of test."""
+def _look(
+    data: DataConfig, task: TaskConfig, taxonomy: Taxonomy | None, reporter: Reporter
+) -> tuple[CorpusFacts, str | None]:
+    """One pass over all documents, and what to say of labels like paths; nothing is chosen by documents of test."""
     texts = Texts(reporter)
+    written: set[str] = set()
+
+    def read(document: Document) -> int:
+        written.update(document.labels or ())
+        return 0
 
     def heard(document: Document) -> int:
         texts.add(document)
-        return 0
+        return read(document)
 
     found = check_corpus(data.model_copy(update={"test": None}), task, taxonomy, length=heard, limit=2**31)
     problems = list(found.problems)
     if found.taxonomy is not None and data.files("test"):
         alone = data.model_copy(update={"train": None, "dev": None})
-        problems += check_corpus(alone, task, found.taxonomy).problems
-    if problems:
-        problem = problems[0]
-        if taxonomy is None and problem.message.startswith("unknown label"):
-            hint = "without a taxonomy the categories are those of train: give one with --taxonomy, or leave such documents out"
-            raise DataError(problem.message, where=problem.where, hint=hint)
-        raise problem
+        problems += check_corpus(alone, task, found.taxonomy, length=read, limit=2**31).problems
     train, dev = found.splits["train"], found.splits.get("dev")
+    if problems and not (getattr(problems[0], "kind", "") == "not labelled" and not train.documents):
+        raise better_told(problems[0], data, task, found.taxonomy, taxonomy is not None, written)
     if found.taxonomy is None or train.counts_C is None or not train.counts_C.any():
-        raise DataError("no document of train has labels", where=", ".join(data.files("train")))
+        raise no_labels(data)
+    if task.given("separator") and taxonomy is None and found.taxonomy.depth == 1:
+        raise UsageError(f"{task.separator!r} stands in no label of train", where="--separator")
     _check_differ(found.taxonomy, train.counts_C, train.documents, ", ".join(data.files("train")))
     splits = [train] if dev is None else [train, dev]
     only = sum(int(split.counts_C[0]) for split in splits if split.counts_C is not None)
-    return texts.facts(
+    note = path_note(found.taxonomy.ids) if taxonomy is None and found.taxonomy.depth == 1 else None
+    facts = texts.facts(
         documents=sum(split.documents for split in splits),
         categories=len(found.taxonomy),
         levels=found.taxonomy.depth,
@@ -195,6 +215,7 @@ def _look(data: DataConfig, task: TaskConfig, taxonomy: Taxonomy | None, reporte
         inner=train.inner,
         positives=only if len(found.taxonomy) == 1 else None,
     )
+    return facts, note
 
 
 def _check_differ(taxonomy: Taxonomy, counts_C: np.ndarray, documents: int, where: str) -> None:

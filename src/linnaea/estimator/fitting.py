@@ -11,6 +11,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from sklearn.utils import check_random_state
 
 from linnaea.commands.caution import check_held_out
@@ -22,7 +23,7 @@ from linnaea.errors import UsageError
 from linnaea.estimator.categories import form_of, labels_of
 from linnaea.estimator.inputs import InputError, SettingsError, Written, read_documents, written_config
 from linnaea.estimator.presets import check_preset, outline, with_preset
-from linnaea.estimator.targets import Form, read_target
+from linnaea.estimator.targets import Form, Target, read_target
 from linnaea.files import write_json
 from linnaea.model.folder import save
 from linnaea.model.model import Model
@@ -75,6 +76,7 @@ def fit_model(given: Settings, X: Any, y: Any) -> tuple[Model, Form]:
         documents = read_documents(X, config.data)
         if len(documents) != len(target):
             raise InputError(f"{len(documents)} documents in X, labels of {len(target)} in y")
+        _check_differ(target)
         labelled = [replace(d, labels=row) for d, row in zip(documents, labels_of(target, form), strict=True)]
         if given.preset is not None:
             config = with_preset(written, value, given.preset, given.aim, labelled, form.resolver)
@@ -86,6 +88,19 @@ def fit_model(given: Settings, X: Any, y: Any) -> tuple[Model, Form]:
             if given.run_dir is not None:
                 save(model, run.model)
     return model, form
+
+
+def _check_differ(target: Target) -> None:
+    """Refuse documents that have all the same labels, as ``linnaea init`` does."""
+    if target.values_N is not None:
+        same = bool((target.values_N == target.values_N[0]).all())
+    elif target.matrix is not None:
+        same = bool(np.isin(target.matrix.sum(axis=0), (0, len(target))).all())
+    else:
+        same = len({frozenset(row) for row in target.rows}) == 1
+    if same:
+        what = "are of one class" if target.kind == "one" else "have the same labels (one class)"
+        raise InputError(f"all {len(target):,} documents {what}: nothing can be learned", where="y")
 
 
 def _written(given: Settings, place: Path) -> Written:

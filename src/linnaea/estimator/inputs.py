@@ -179,10 +179,13 @@ def written_config(
 
 
 def _single_keys(settings: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
-    """The settings, an object for a whole part key by key: what parameters or a preset say of the part stays."""
+    """The settings, objects key by key all the way down: what parameters or a preset say of the part stays.
+
+    An object with a type replaces the part.
+    """
     for key, item in settings.items():
-        if key in Config.model_fields and isinstance(item, Mapping):
-            yield from ((f"{key}.{inner}", value) for inner, value in item.items())
+        if isinstance(key, str) and isinstance(item, Mapping) and item and "type" not in item:
+            yield from _single_keys({f"{key}.{inner}": value for inner, value in item.items()})
         else:
             yield key, item
 
