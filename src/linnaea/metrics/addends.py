@@ -132,16 +132,17 @@ def scored(
     }
 
 
-def binned(predictions: Predictions, gold: Ragged) -> dict[str, csr_array]:
-    """Of scores: of each category gaps ``[C·B, N]`` between scores and gold by bin."""
+def binned(predictions: Predictions, gold: Ragged) -> tuple[dict[str, csr_array], np.ndarray]:
+    """Of scores: gaps ``[V, N]`` between scores and gold, of each bin of a category that holds any; the category of each."""
     own_M = scores_at(predictions, gold.rows, gold.values).astype(np.float64)
     entries = [(gold.values.astype(np.int64) * BINS + bins(own_M), gold.rows, np.full(len(own_M), -1.0))]
     for column, rows, scores in predictions.columns():
         score_M = scores.astype(np.float64)
         entries.append((column * BINS + bins(score_M), rows, score_M))
     cells, rows, gaps = (np.concatenate(part) for part in zip(*entries, strict=True))
-    shape = (len(predictions.taxonomy) * BINS, len(predictions))
-    return {"own_gaps": csr_array((gaps, (cells, rows)), shape=shape)}
+    held_V, place = np.unique(cells, return_inverse=True)
+    shape = (len(held_V), len(predictions))
+    return {"own_gaps": csr_array((gaps, (place, rows)), shape=shape)}, held_V // BINS
 
 
 def _by_category(keys: np.ndarray, documents: int, columns: int) -> csr_array:

@@ -76,15 +76,16 @@ class Intervals:
         parts |= addends.scored(predictions, gold, places, ranks)
         steps = steps_for([predictions], gold)
         if steps is not None:
-            parts |= steps.addends(predictions, gold) | addends.binned(predictions, gold)
+            own, category_V = addends.binned(predictions, gold)
+            parts |= steps.addends(predictions, gold) | own
         whole = Addends.of(parts)
 
         def measures(of: Sums) -> Measures:
             made = sums.decided(of, taxonomy, documents) | sums.grouped(of, found)
             made |= sums.scored(of, taxonomy, documents, names) | sums.further(of, documents)
-            return (
-                made if steps is None else made | steps.measures(of, documents) | sums.binned(of, documents)
-            )
+            if steps is None:
+                return made
+            return made | steps.measures(of, documents) | sums.binned(of, category_V, documents)
 
         resamples = draws_for(whole.matrix.nnz)
         known = {} if steps is None else areas_at(areas)

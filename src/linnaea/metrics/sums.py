@@ -103,8 +103,11 @@ def scored(sums: Sums, taxonomy: Taxonomy, documents: int, names: Sequence[str])
     return found
 
 
-def binned(sums: Sums, documents: int) -> Measures:
-    """What rests on ``addends.binned``."""
+def binned(sums: Sums, category_V: np.ndarray, documents: int) -> Measures:
+    """What rests on ``addends.binned``, which tells the category of each row."""
     there_CR = sums["gold"] > 0
-    own_CR = np.abs(sums["own_gaps"].reshape(len(there_CR), BINS, -1)).sum(axis=1) / documents
+    own_CR = np.zeros(there_CR.shape)
+    held, start = np.unique(category_V, return_index=True)
+    if len(held):
+        own_CR[held] = np.add.reduceat(np.abs(sums["own_gaps"]), start, axis=0) / documents
     return {("calibration", "classwise_ece"): ratio((own_CR * there_CR).sum(axis=0), there_CR.sum(axis=0))}
