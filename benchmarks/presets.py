@@ -182,7 +182,8 @@ def table(
                     for seed in seeds
                 ]
                 documents = base.parts[0].shape[0]
-                random, one = np.random.default_rng(CORPORA.index(corpus)), np.ones((1, documents))
+                place_of = [*CORPORA, *args.corpora].index(corpus)  # each corpus has draws of its own
+                random, one = np.random.default_rng(place_of), np.ones((1, documents))
                 weights = random.multinomial(documents, np.full(documents, 1 / documents), size=DRAWS).astype(
                     np.float64
                 )

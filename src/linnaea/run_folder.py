@@ -34,6 +34,7 @@ class RunFolder:
     outcome = property(lambda self: self.path / "outcome.safetensors")
     quotes = property(lambda self: self.path / "quotes.jsonl")
     report = property(lambda self: self.path / "report.html")
+    growth = property(lambda self: self.path / "growth.json")
     baseline = property(lambda self: RunFolder(self.path / "baseline"))
     quarantine = property(lambda self: self.path / "quarantine.jsonl")
 

@@ -234,9 +234,8 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             _leave_for_plugin(error)
             raise
-        message = error.format_message().replace(
-            "Value error, ", ""
-        )  # which pydantic writes before a choice's own words
+        # What pydantic writes before a choice's own words says nothing to a user.
+        message = error.format_message().replace("Value error, ", "")
         where = getattr(error, "ctx", None)
         asked = f" (see {where.command_path} --help)" if where is not None else ""
         if not message.strip():  # no command at all: the help page stands there already

@@ -46,9 +46,8 @@ def baseline_of(
             return _compared(config, run.baseline, corpus, outcome, reporter)
         except InterruptedRun:
             raise
-        except (
-            Exception
-        ) as error:  # whatever it is, it is not the run's: a library's worker may have been killed
+        except Exception as error:
+            # Whatever it is, it is not the run's: a library's worker may have been killed.
             why = str(error) if isinstance(error, LinnaeaError) else _told(error)
             reporter.warn(f"no baseline stands beside this run: {why}")
             shutil.rmtree(run.baseline.path, ignore_errors=True)
@@ -111,9 +110,8 @@ def linear_beside(config: Config, place: RunFolder) -> Config:
     read, dumped = config.input, config.dump()
     words = not isinstance(read.tokenizer, PretrainedTokenizerConfig) and "tokenizer" in dumped["input"]
     given: dict[str, Any] = {"tokenizer": dumped["input"]["tokenizer"]} if words else {}
-    if (
-        words and "vocabulary" in dumped["input"]
-    ):  # what a network's memory asks for does not bind the baseline
+    if words and "vocabulary" in dumped["input"]:
+        # What a network's memory asks for does not bind the baseline.
         given["vocabulary"] = {"lowercase": dumped["input"]["vocabulary"]["lowercase"]}
     further = [feature for feature in read.features if feature in _OF_DOCUMENTS]
     if further:

@@ -169,10 +169,11 @@ def _outcome(model: Model, corpus: Corpus, fitted: Fitted, split: str, reporter:
         return None
     if gold is None:
         return None
-    if name in ("dev", "cross"):
-        reporter.note(
-            f"no test documents: measured on {NAMES.get(name, name).rstrip(',')}, by which it was tuned; that flatters"
-        )
+    if corpus.test is None:
+        where = NAMES.get(name, name).rstrip(",")
+        tuned = model.config.training.strategy.network or model.config.decision.tuned is not None
+        flatters = ", by which it was tuned: that flatters" if tuned else ""
+        reporter.note(f"no test documents: measured on {where}{flatters}")
     if predictions.sparse and keep is None:
         kept = f"only the best {predictions.kept} scores of each document were kept: the others count as not decided"
         reporter.warn(f"{name}: {kept} (evaluation.keep)")

@@ -12,11 +12,11 @@ from linnaea.errors import DataError, UsageError
 from linnaea.files import STDIN, read_object, sha256
 from linnaea.model.folder import find, load
 from linnaea.model.model import Model
+from linnaea.run_folder import RunFolder
 from linnaea.strategies.classweights import TABLE, with_weights
 from linnaea.taxonomy.change import Change
 from linnaea.text.grown import NAMES, Generation
 
-RECORD = "growth.json"
 """What a run that grew tells of its growth."""
 
 Files = Mapping[str, Sequence[str]]
@@ -72,10 +72,10 @@ def open_former(path: Path, wish: Wish, plugins: Sequence[str]) -> Former:
     if folder != path and (path / "config.json").is_file():
         # A plug-in is code: it runs where it is asked for, not because a folder names it.
         config = Config.build({**read_object(path / "config.json"), "plugins": list(plugins)})
-        if (path / RECORD).is_file():
-            record = read_object(path / RECORD).get("generations")
+        if RunFolder(path).growth.is_file():
+            record = read_object(RunFolder(path).growth).get("generations")
             items = record if isinstance(record, list) else [record]
-            generations = [Generation.from_json(one, str(path / RECORD)) for one in items]
+            generations = [Generation.from_json(one, str(RunFolder(path).growth)) for one in items]
         if (path / TABLE).is_file():
             categories = _facts(path / TABLE)
     if generations is None or wish.former.get("train"):

@@ -17,7 +17,7 @@ import numpy as np
 
 from linnaea.commands.beside import baseline_of
 from linnaea.commands.fitting import Result, fit
-from linnaea.commands.former import RECORD, Former, Wish, grown_config, new_files, open_former
+from linnaea.commands.former import Former, Wish, grown_config, new_files, open_former
 from linnaea.config.config import Config, load_plugin
 from linnaea.config.percategory import PerCategoryStrategyConfig
 from linnaea.corpus.policy import ErrorPolicy
@@ -113,7 +113,7 @@ def grow(
         if growth.empty:
             reporter.note("nothing to do: no category changes")
             return Grown(growth)
-        write_json(run.path / RECORD, record)
+        write_json(run.growth, record)
         result = fit(
             config, corpus, run, resume=resume, reporter=reporter,
             strategy=growing(config, growth, old.categories),
@@ -222,7 +222,7 @@ def _record(old: Former, wish: Wish, generations: Sequence[Generation]) -> dict[
 
 def _resumed(run: RunFolder, config: Config, record: dict[str, Any]) -> Result | None:
     """The result of a run that is finished; None: it goes on. A run of something else is refused."""
-    path = run.path / RECORD
+    path = run.growth
     if not path.is_file():
         if run.begun:
             raise UsageError("this run is not of `linnaea grow`", where=str(run.path))

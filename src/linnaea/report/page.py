@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from linnaea.metrics.outcome import Outcome
 
 PARTS = ("taxonomy", "panel", "headline", "progress", "belief")  # scripts in assets/
-GROWTH = "growth.json"  # what a run of ``linnaea grow`` leaves of its call
 FLAT = ("binary", "multiclass", "multilabel")  # tasks
 
 
@@ -57,9 +56,8 @@ def report_data(run: RunFolder) -> dict[str, Any]:
     outcome = _outcome(run, taxonomy, metrics, notes)
     support_C = _support(run, taxonomy) if outcome is None else outcome.support_C
     strategy = str(config.get("training", {}).get("strategy", {}).get("type", "joint"))
-    missing = (metrics.get("baseline") or {}).get(
-        "missing"
-    )  # what lies there all the same is not of this run
+    # Where it is missing, what lies there all the same is not of this run.
+    missing = (metrics.get("baseline") or {}).get("missing")
     baseline = None if missing or not run.baseline.metrics.is_file() else read_object(run.baseline.metrics)
     guess, surely = None, None
     single = config.get("task", {}).get("type") == "multiclass"
@@ -252,7 +250,7 @@ def _run(
 
 def _growing(run: RunFolder, config: Mapping[str, Any], again: str) -> str:
     """The command that a grown run came from."""
-    record = read_object(run.path / GROWTH)
+    record = read_object(run.growth)
     try:
         newest = record["generations"][-1]
         options = [("--taxonomy", config["task"]["taxonomy"])]
@@ -263,7 +261,7 @@ def _growing(run: RunFolder, config: Mapping[str, Any], again: str) -> str:
         words += [f"--{key.replace('_', '-')}" for key in ("descendants", "train_all") if record[key]]
         words = ["linnaea", "grow", record["model"]["path"], *words]
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ModelError(f"does not hold what it should: {error}", where=str(run.path / GROWTH)) from None
+        raise ModelError(f"does not hold what it should: {error}", where=str(run.growth)) from None
     return f"{shlex.join(words)} --out {again}"
 
 
@@ -275,7 +273,7 @@ def _commands(run: RunFolder, config: Mapping[str, Any]) -> list[list[str]]:
     place = shlex.quote(str(run.path))
     again = shlex.quote(f"{run.path}-again")
     commands = []
-    if (run.path / GROWTH).is_file():
+    if run.growth.is_file():
         commands.append(["Grow it again, elsewhere", _growing(run, config, again)])
     elif config.get("data", {}).get("train"):
         line = f"linnaea train {shlex.quote(str(run.config))} --set run.dir={again}"
