@@ -140,16 +140,30 @@ class TestAccidents:
         assert set(finished.facts) == set(work.plan.trained)
         assert (tmp_path / f"{work.plan.trained[0]}.safetensors").stat().st_mtime_ns == first
 
-    def test_a_worker_that_dies_while_another_begins_is_told_as_well(self, tmp_path, monkeypatch):
-        """The pool's own pipes are closed then, and what begins falls over them."""
+    @pytest.mark.parametrize(
+        "error",
+        [OSError("handle is closed"), ValueError("bad value(s) in fds_to_keep")],
+        ids=["OSError", "ValueError"],
+    )
+    def test_a_worker_that_dies_while_another_begins_is_told_as_well(self, error, tmp_path, monkeypatch):
+        """The pool's own pipes are closed then, and what begins falls over them, or over what stands in their place."""
 
-        def closed(*_: Any) -> None:
-            raise OSError("handle is closed")
+        def closed(pool: ProcessPoolExecutor, *_: Any) -> None:
+            pool._broken = "a process died"  # set by the pool's thread before it closes anything
+            raise error
 
         monkeypatch.setattr(ProcessPoolExecutor, "submit", closed)
         work = made(config_for("local"))
         with pytest.raises(RunError, match=r"^a worker process died while it trained \w+ \(--resume"):
             run(work, tmp_path, Processes(2))
+
+    def test_an_error_of_a_whole_pool_is_no_death(self, tmp_path, monkeypatch):
+        def refused(*_: Any) -> None:
+            raise OSError("too many open files")
+
+        monkeypatch.setattr(ProcessPoolExecutor, "submit", refused)
+        with pytest.raises(OSError, match="too many open files"):
+            run(made(config_for("local")), tmp_path, Processes(2))
 
     @pytest.mark.parametrize("other", [one_by_one, grouped.grouped], ids=["one_by_one", "grouped"])
     def test_a_signal_leaves_what_is_done(self, other, tmp_path, monkeypatch):

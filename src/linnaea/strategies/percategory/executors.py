@@ -70,9 +70,12 @@ class Processes:
             try:
                 with _deaf():  # a process that the pool starts now hears no Ctrl-C, from its first moment on
                     return pool.submit(_fit, column, beginning)
-            except OSError as error:
-                # A worker died while the pool was starting another: its pipes were closed under the one that starts.
-                raise BrokenProcessPool(str(error)) from error
+            except Exception as error:
+                # A worker died while the pool was starting another: the pool closes its pipes under the one that starts,
+                # which ends in an OSError or a ValueError, as it happens.
+                if pool._broken:
+                    raise BrokenProcessPool(str(error)) from error
+                raise
 
         with Interruption() as interruption, _one_thread_each(), by_name():
             try:
