@@ -89,6 +89,7 @@ def config(corpus: Path, run: Path, **parts: Any) -> Config:
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_dense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place, name, value in (
         (network, "LOGITS", AT_ONCE), (model_module, "SCORES", AT_ONCE), (decider, "MEGABYTES", 1),

@@ -198,6 +198,7 @@ class Allocations(TorchDispatchMode):
         self.live -= size
 
 
+@pytest.mark.slow
 @every_cell
 @pytest.mark.parametrize("pieces", ["small", "large"])
 def test_memory_does_not_grow_with_the_window(monkeypatch: pytest.MonkeyPatch, cell: str, pieces: str):

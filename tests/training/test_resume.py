@@ -76,7 +76,12 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = ("ever worse", "batch normalisation", "token budget")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in CASES]
+)
 def test_stopped_at_every_step_and_gone_on(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     whole = toy.train(tmp_path / "whole", **case)

@@ -98,7 +98,7 @@ class Stop(Listening):
         timer = None
         if self.deadline is not None and self.listening:  # only the main thread can be interrupted
             left = max(0.0, self.deadline - time.monotonic())
-            timer = threading.Timer(left, _thread.interrupt_main)
+            timer = threading.Timer(left, _interrupt_main)
             timer.daemon = True
         try:
             self._trial = True
@@ -109,6 +109,16 @@ class Stop(Listening):
             self._trial = False
             if timer is not None:
                 timer.cancel()
+                if timer.is_alive():
+                    timer.join()  # what it has sent is heard here, not by those who listen afterwards
+
+
+def _interrupt_main() -> None:
+    """A signal, as it wakes a main thread that waits; what stands in for one does not."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 class Watch:
