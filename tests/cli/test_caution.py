@@ -27,7 +27,7 @@ def train(linnaea: Call, *settings: str) -> object:
         ),
         (
             ['decision.threshold={"type": "conformal", "recall": 0.999}'],
-            "decision.threshold.recall: a recall of 0.999 takes 999 labels on held-out documents, and there are",
+            "decision.threshold.recall: a recall of 0.999 takes 999 held-out documents with labels, and there are",
         ),
         (
             ['decision.threshold={"type": "cautious", "error": 0.001}'],
@@ -47,6 +47,67 @@ def test_bad_input(settings: list[str], message: str, corpus: Path, linnaea: Cal
     assert len(lines) == 1
     assert message in lines[0], lines[0]
     assert not (corpus / "run" / "model").exists()
+
+
+ENSEMBLE = {"type": "ensemble", "members": [{"training": {"strategy": "linear"}}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {
+                "data": {"train": "train.jsonl"},
+                "decision": {"threshold": {"type": "cautious", "error": 0.05}},
+            },
+            "takes 19 held-out documents, and there are 16 ",  # of train, set aside
+        ),
+        (
+            {"decision": {"threshold": {"type": "conformal", "recall": 0.995, "on": "cross"}}},
+            "takes 199 held-out documents with labels, and there are 198 ",
+        ),
+        (
+            {
+                "training": {"strategy": ENSEMBLE},
+                "decision": {"threshold": {"type": "cautious", "error": 0.04}},
+            },
+            "takes 24 held-out documents, and there are 20 ",
+        ),
+        (
+            {
+                "training": {"strategy": ENSEMBLE},
+                "decision": {"threshold": {"type": "cautious", "error": 0.005, "on": "cross"}},
+            },
+            "takes 199 held-out documents, and there are 99 ",
+        ),
+    ],
+    ids=["set aside", "out of fold", "blended", "blended out of fold"],
+)
+def test_a_check_counts_the_documents_that_training_will_have(
+    changes: dict[str, object], message: str, corpus: Path, linnaea: Call
+) -> None:
+    rows = (corpus / "train.jsonl").read_text().splitlines()
+    (corpus / "train.jsonl").write_text("\n".join(rows[:158]))
+    config = json.loads((corpus / "linear.json").read_text())
+    (corpus / "asked.json").write_text(json.dumps({**config, **changes}))
+    found = linnaea("check", "asked.json")
+    assert found.code == 2
+    assert message in " ".join(found.out.split())
+    refused = linnaea("train", "asked.json")
+    assert refused.code == 2
+    assert message in " ".join(refused.err.split())
+    assert not (corpus / "run" / "model").exists()
+
+
+def test_an_ensemble_says_what_its_promise_rests_on(corpus: Path, linnaea: Call) -> None:
+    outcome = train(
+        linnaea,
+        f"training={json.dumps({'strategy': ENSEMBLE})}",
+        'decision={"threshold": {"type": "cautious", "error": 0.3}}',
+    )
+    assert outcome.code == 0, outcome.err
+    assert "wrong in the mean, by 20 held-out documents" in outcome.err
+    assert linnaea("check", "run").code == 0
 
 
 def test_calibrated_and_promised(corpus: Path, linnaea: Call) -> None:

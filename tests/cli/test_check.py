@@ -148,23 +148,38 @@ FLAT = {"task": {"taxonomy": "flat.tsv"}}
             "objective.loss: 'max_constraint' needs a taxonomy",
         ),
         ({**FLAT, "objective": {"recursive_penalty": 0.1}}, "objective.recursive_penalty: needs a taxonomy"),
+        (
+            {
+                **FLAT,
+                "training": {
+                    "strategy": {
+                        "type": "ensemble",
+                        "members": [
+                            {"training": {"strategy": "linear"}},
+                            {"model": {"encoder": "textrnn", "head": "hmcn"}},
+                        ],
+                    }
+                },
+            },
+            "training.strategy.members[1].model.head: 'hmcn' needs a taxonomy with edges; this one has a single level",
+        ),
         ({"decision": {"threshold": {"type": "cautious", "error": 0.001}}}, "takes 999 held-out documents"),
         (
             {"decision": {"threshold": {"type": "conformal", "recall": 0.9999}}},
-            "takes 10000 labels on held-out",
+            "takes 9999 held-out documents with labels",
         ),
         (  # all of dev would do; a calibration takes half of it
             {"decision": {"calibration": "platt", "threshold": {"type": "conformal", "recall": 0.985}}},
-            "takes 66 labels on held-out",
+            "takes 66 held-out documents with labels",
         ),
     ],
-    ids=["head", "loss", "penalty", "cautious", "conformal", "calibrated"],
+    ids=["head", "loss", "penalty", "member", "cautious", "conformal", "calibrated"],
 )
 def test_what_training_would_refuse_after_reading_is_told(
     corpus: Path, linnaea: Call, change: dict[str, Any], message: str
 ) -> None:
     """And by training itself in the same words."""
-    config = json.loads((corpus / "textcnn.json").read_text())
+    config = json.loads((corpus / ("linear.json" if "training" in change else "textcnn.json")).read_text())
     (corpus / "flat.tsv").write_text("Root\tcats\tdogs\ttrees\tplants\n")
     if "task" in change:
         for split in ("train", "dev", "test"):

@@ -97,12 +97,19 @@ def test_one_path_and_what_is_decided_beside_it() -> None:
     names = tree((), (0,), (0,))
     decider = Decider(names, np.full(3, 0.5)).following([2])
     for asked in ("one_path", {"type": "one_path", "to": "leaf"}, "one_per_level"):
-        with pytest.raises(UsageError, match="takes one path a document, and 'c2' has no network") as raised:
+        message = (
+            "one path a document, and 'c2' has no network: it is decided wherever its parents are, also on"
+        )
+        with pytest.raises(UsageError, match=message) as raised:
             with_decoding(decider, asked)
         assert raised.value.where == "decoding"
     found = with_decoding(decider, "best").decide(predictions([[0.9, 0.8, 0.1]], names))
     assert found.chosen[0].tolist() == [0, 1, 2]
     assert with_decoding(Decider(names, np.full(3, 0.5)), "one_path").decoding.type == "one_path"
+    chain = tree((), (0,), (1,), (1,))
+    only = with_decoding(Decider(chain, np.full(4, 0.5)).following([1]), "one_path")
+    found = only.decide(predictions([[0.9, 0.0, 0.2, 0.8]], chain))
+    assert found.chosen[0].tolist() == [0, 1, 3]
 
 
 def test_an_object_without_a_type_is_refused() -> None:

@@ -23,11 +23,19 @@ def conformal(
     own = {c: kth(positives[c]) for c in columns}
     sharing = {c for c in columns if own[c] is None}
     sharing = {c for c in sharing if allowed[c]}
-    shared = kth([score for c in sharing for score in positives[c]])
+
+    def lowest() -> list[float]:
+        return [
+            min(row[c] for c in labels & sharing)
+            for row, labels in zip(rows, gold, strict=True)
+            if labels & sharing
+        ]
+
+    shared = kth(lowest())
     others = [c for c in columns if own[c] is not None]
     if sharing and shared is None and others:
         sharing.add(min(others, key=lambda c: (len(positives[c]), c)))
-        shared = kth([score for c in sharing for score in positives[c]])
+        shared = kth(lowest())
     return [shared if c in sharing else own[c] for c in columns], sharing
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from linnaea.commands.fitting import decided_model
 from linnaea.config.config import Config
 from linnaea.config.ensemble import member_configs
+from linnaea.config.outcome import DecisionConfig
+from linnaea.decision.enough import halves
+from linnaea.decision.predictions import Predictions
+from linnaea.decision.thresholds import fit_decider
 from linnaea.errors import ConfigError, ModelError
 from linnaea.ragged import Ragged
+from linnaea.reporter import Silent
 from linnaea.strategies.base import Fitted
 from linnaea.strategies.blend import Blend
 from linnaea.strategies.build import build_strategy, load_scorer
@@ -137,8 +144,81 @@ def test_damage_is_told(tmp_path: Path) -> None:
         load_scorer("ensemble", folder, settings, parts.taxonomy, parts.featurizer)
 
 
-def test_a_finished_network_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = config(WORDS, NETWORK)
+RECALL = {"threshold": {"type": "conformal", "recall": 0.75}}
+CAUTION = {"threshold": {"type": "cautious", "error": 0.3}}
+
+
+def with_dev(parts: Corpus, gold: np.ndarray) -> Corpus:
+    assert parts.dev is not None
+    return replace(parts, dev=parts.dev.with_labels(Ragged.from_dense(gold)))
+
+
+@pytest.mark.parametrize("blend", ["selected", "equal"])
+@pytest.mark.parametrize(
+    "decision",
+    [RECALL, CAUTION, {**CAUTION, "calibration": "platt"}],
+    ids=["recall", "caution", "calibrated"],
+)
+def test_a_promise_rests_on_documents_that_the_blend_has_not_seen(
+    blend: str, decision: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = config(WORDS, LETTERS, blend=blend, decision=decision)
+    parts = corpus(settings)
+    assert parts.dev is not None and parts.dev.labels is not None
+    gold, (first, second) = parts.dev.labels.dense(len(parts.taxonomy)), halves(len(parts.dev))
+    scorer, result = fitted(settings, parts, tmp_path / "run")
+    # Labels of the other half change nothing in the blend, those of its own do.
+    for rows, stays in ((second, True), (first, False)):
+        turned = gold.copy()
+        turned[rows] = ~turned[rows]
+        other, _ = fitted(settings, with_dev(parts, turned), tmp_path / f"{stays}")
+        assert (other.blend == scorer.blend) is stays
+    # The promise is what the other half says of the blended scores.
+    assert result.half_seen
+    assert result.tuning is not None and result.tuning_gold is not None
+    made = decided_model(settings, parts, result, Silent()).decider
+    assert made.promise is not None
+    assert made.promise.documents == len(second) == 8
+    assert made.promise.exact
+    plain = settings.decision.model_copy(update={"calibration": None})
+    scores = result.tuning.scores
+    if made.calibration is not None:
+        alone = fit_decider(
+            DecisionConfig.read({"calibration": "platt"}), settings.task, result.tuning.take(first),
+            result.tuning_gold.take(first), result.support_C, parts.taxonomy,
+        )  # fmt: skip
+        assert alone.calibration is not None
+        scores = alone.calibration.dense(np.asarray(scores))
+    wanted = fit_decider(
+        plain, settings.task, Predictions(result.tuning.ids, parts.taxonomy, scores).take(second),
+        result.tuning_gold.take(second), result.support_C, parts.taxonomy,
+    )  # fmt: skip
+    np.testing.assert_array_equal(made.thresholds_C, wanted.thresholds_C)
+
+
+def test_without_a_promise_the_blend_sees_all(tmp_path: Path) -> None:
+    settings = config(WORDS, LETTERS, on="dev")
+    parts = corpus(settings)
+    assert parts.dev is not None and parts.dev.labels is not None
+    gold = parts.dev.labels.dense(len(parts.taxonomy))
+    scorer, result = fitted(settings, parts, tmp_path / "run")
+    assert not result.half_seen
+    for number, rows in enumerate(halves(len(parts.dev))):
+        turned = gold.copy()
+        turned[rows] = ~turned[rows]
+        assert (
+            fitted(settings, with_dev(parts, turned), tmp_path / str(number))[0].blend.weights
+            != scorer.blend.weights
+        )
+
+
+@pytest.mark.parametrize("decision", [None, RECALL], ids=["tuned", "promised"])
+def test_a_finished_network_is_not_trained_again(
+    decision: dict[str, Any] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(
+        WORDS, NETWORK, blend="selected", **({} if decision is None else {"decision": decision})
+    )
     parts = corpus(settings)
     scorer, _ = fitted(settings, parts, tmp_path)
 
@@ -147,6 +227,7 @@ def test_a_finished_network_is_not_trained_again(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr("linnaea.training.loop._Training._step", refuse)
     again, _ = fitted(settings, parts, tmp_path, resume=True)
+    assert again.blend == scorer.blend
     assert parts.test is not None
     np.testing.assert_array_equal(again.score(parts.test).scores, scorer.score(parts.test).scores)
 
@@ -186,8 +267,6 @@ def test_one_of_many(tmp_path: Path) -> None:
     train, dev, test = (
         split.with_labels(gold) for (_, split), gold in zip(parts.splits(), single, strict=True)
     )
-    from dataclasses import replace
-
     whole = replace(parts, train=train, dev=dev, test=test)
     scorer, _ = fitted(settings, whole, tmp_path)
     np.testing.assert_allclose(np.asarray(scorer.score(test).scores).sum(1), 1, atol=1e-5)

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import log_loss
+from sklearn.metrics import f1_score, log_loss
 
 from linnaea.commands.train import fit
 from linnaea.config.config import Config
 from linnaea.config.percategory import PerCategoryStrategyConfig
+from linnaea.decision.asked import with_decoding
+from linnaea.decision.decoding import violations
 from linnaea.errors import ConfigError, InterruptedRun
 from linnaea.model.folder import load
+from linnaea.model.model import Model
 from linnaea.ragged import Ragged
 from linnaea.reporter import Silent
 from linnaea.strategies.build import build_strategy
@@ -28,8 +31,9 @@ from linnaea.strategies.percategory.networks import CategoryScorer
 from linnaea.strategies.percategory.plan import Examples, Plan, having, most_specific
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.build import corpus_from_documents
+from linnaea.text.store import Corpus
 
-from .toys import corpus, documents, joint_config, run_folder
+from .toys import WORDS, corpus, documents, joint_config, run_folder
 from .toys import taxonomy as toy_taxonomy
 
 ENCODER: dict[str, Any] = {"type": "gru_attention", "hidden": 6, "dropout": 0.0}
@@ -61,6 +65,27 @@ def dag() -> Taxonomy:
 
 def columns(taxonomy: Taxonomy, *ids: str) -> list[int]:
     return [taxonomy.index[id] for id in ids]
+
+
+@pytest.fixture(scope="module")
+def below_a_follower(tmp_path_factory) -> tuple[Model, Corpus]:
+    """All of leisure is arts, so arts follows it under ``siblings``; opera and football lie below arts."""
+    ids = ["science", "leisure", "physics", "arts", "opera", "football"]
+    above = [[], [], ["science"], ["leisure"], ["arts"], ["arts"]]
+    settings = config({"negatives": "siblings"}, decision={"decoding": "one_path"}, epochs=12)
+    names = ("physics", "opera", "football")
+    splits = [documents(n, seed, names) for seed, n in enumerate((60, 24, 40))]
+    for made in splits:
+        for document in made:
+            document["labels"] = document["labels"][:1]
+            document["text"] = " ".join(
+                w for w in document["text"].split() if w in WORDS[document["labels"][0]]
+            )
+    corpus = corpus_from_documents(settings, Taxonomy.build(ids, ids, above), *splits)
+    folder = tmp_path_factory.mktemp("follower")
+    result = fit(settings, corpus, run_folder(folder))
+    assert result.metrics["micro"]["f1"] > 0.8
+    return load(folder), corpus
 
 
 class TestPlan:
@@ -422,6 +447,59 @@ class TestRun:
         both = [{opera, football} <= row for row in chosen]
         assert both == [rugby in row for row in chosen] == [chess in row for row in chosen]
         assert any(both) and not all(both)
+
+    @pytest.mark.parametrize(
+        "decoding",
+        [
+            "none",
+            "top_down",
+            "ancestors",
+            "max",
+            "best",
+            "one_path",
+            {"type": "one_path", "to": "leaf"},
+            "one_per_level",
+        ],
+    )
+    def test_what_lies_below_a_follower_is_found(self, decoding, below_a_follower):
+        model, made = below_a_follower
+        decider = with_decoding(model.decider, decoding)
+        chosen = decider.decide(model.scorer.score(made.test)).chosen
+        top, football, opera, arts = columns(made.taxonomy, "leisure", "football", "opera", "arts")
+        assert arts in model.decider.follows
+        gold = made.test.labels.dense(len(made.taxonomy))
+        found = chosen.dense(len(made.taxonomy))
+        for column in (football, opera):
+            assert f1_score(gold[:, column], found[:, column]) > 0.7
+        np.testing.assert_array_equal(found[:, arts], found[:, top])
+        assert not violations(chosen, made.taxonomy).any()
+
+    @pytest.mark.parametrize(
+        ("parts", "where"),
+        [
+            ({"decision": {"decoding": "one_path"}}, "training.strategy.without_network"),
+            ({"task": {"type": "hierarchical", "paths": "one"}}, "training.strategy.without_network"),
+        ],
+    )
+    def test_what_stands_beside_the_one_path_is_refused_before_training(
+        self, parts, where, tmp_path, monkeypatch
+    ):
+        settings = config({"without_network": "parent"}, **parts)
+        single = [d | {"labels": d["labels"][:1]} for d in documents(48, 0)]
+        made = corpus_from_documents(settings, toy_taxonomy(), single, single[:16])
+        monkeypatch.setattr(CategoryWork, "fit", lambda *_: pytest.fail("it was trained"))
+        with pytest.raises(ConfigError, match="one path a document, and 'rugby' has no network") as raised:
+            build_strategy(settings).fit(made, run_folder(tmp_path))
+        assert raised.value.where == where
+        assert raised.value.hint == 'use "never", or let a document have several paths'
+
+    def test_a_promise_that_rests_on_followers_is_refused_before_training(self, tmp_path, monkeypatch):
+        rule = {"type": "conformal", "recall": 0.95}
+        settings = config({"without_network": "parent", "min_positives": 40}, decision={"threshold": rule})
+        made = corpus(settings, dev=30)
+        monkeypatch.setattr(CategoryWork, "fit", lambda *_: pytest.fail("it was trained"))
+        with pytest.raises(ConfigError, match=r"a recall of 0\.95 takes 19 .* there are 0"):
+            build_strategy(settings).fit(made, run_folder(tmp_path))
 
     def test_always_is_for_all_documents_to_say(self, tmp_path):
         """With dev parts of their own train and dev are one: a category on all of train is not on all of them."""

@@ -24,14 +24,9 @@ def check_held_out(config: Config, corpus: Corpus) -> None:
     Raises:
         ConfigError: they are too few.
     """
-    tuned, train = config.decision.tuned, corpus.train.labels
-    dev = None if corpus.dev is None else corpus.dev.labels
-    if tuned is None or train is None or (dev is None and tuned.on != "cross"):
-        return  # the strategy says what is missing
-    if tuned.on == "cross":
-        train = dev = Ragged.concatenate([train] if dev is None else [train, dev])
-    assert dev is not None
-    check_promise(config.decision, dev, train.counts(len(corpus.taxonomy)))
+    if corpus.train.labels is not None:
+        dev = None if corpus.dev is None else corpus.dev.labels
+        check_promise(config, corpus.train.labels, dev, len(corpus.taxonomy))
 
 
 def tell_decider(decider: Decider, reporter: Reporter) -> None:
@@ -43,7 +38,7 @@ def tell_decider(decider: Decider, reporter: Reporter) -> None:
     if promise is None:
         return
     decided = int(np.isfinite(decider.thresholds_C).sum())
-    holds = promise.exact and not promise.cut
+    holds = promise.exact and not promise.cut and not promise.followed
     (reporter.note if holds else reporter.warn)(f"promised: {promise.told(decided)}")
 
 

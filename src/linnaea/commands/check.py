@@ -14,11 +14,13 @@ from linnaea.config.config import Config
 from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.config.levels import check_levels
 from linnaea.config.neuralclassifier import Conversion
+from linnaea.config.promises import promises
 from linnaea.config.registry import tokenizers
 from linnaea.config.task import DataConfig, InputConfig, PretrainedTokenizerConfig, TaskConfig
 from linnaea.corpus.check import check_corpus
 from linnaea.corpus.chunks import format_of
 from linnaea.corpus.document import Document
+from linnaea.corpus.split import stratified_split
 from linnaea.corpus.statistics import CorpusStatistics
 from linnaea.decision.enough import check_promise
 from linnaea.errors import ConfigError, DataError, LinnaeaError, UsageError
@@ -178,24 +180,32 @@ def _check_config(path: Path, section: Section, reporter: Reporter) -> None:
 
 
 def _check_fit(config: Config, section: Section) -> None:
-    """Told by what was counted: parts that go along edges that are not there, promises that dev is too small for."""
+    """Told by what was counted: parts that go along edges that are not there, promises of too few documents."""
     counted = section.statistics
     if counted is None or counted.taxonomy is None:
         return
-    train, dev = counted.splits.get("train"), counted.splits.get("dev")
     try:
         check_levels(config, counted.taxonomy.depth, of_labels=config.task.taxonomy is None)
-        on_dev = config.decision.tuned is not None and config.decision.tuned.on != "cross"
-        if (
-            on_dev
-            and train is not None
-            and train.counts_C is not None
-            and dev is not None
-            and dev.gold is not None
-        ):
-            check_promise(config.decision, dev.gold, train.counts_C)
-    except ConfigError as error:
+        if promises(config):
+            _check_promise(config, counted, len(counted.taxonomy))
+    except (ConfigError, DataError) as error:
         section.problems.append(error)
+
+
+def _check_promise(config: Config, counted: CorpusStatistics, columns: int) -> None:
+    """By the documents that training will have; a dev that is set aside is set aside here, too."""
+    train, dev = (
+        None if split is None else split.gold for split in map(counted.splits.get, ("train", "dev"))
+    )
+    if train is None or not len(train):
+        return
+    if config.data.dev is None:
+        try:
+            rest, part = stratified_split(train, columns, config.data.dev_fraction, config.run.seed)
+        except DataError as error:
+            raise error.at("data.dev") from None
+        train, dev = train.take(rest), train.take(part)
+    check_promise(config, train, dev, columns)
 
 
 def _check_transformer(path: str, section: Section) -> None:

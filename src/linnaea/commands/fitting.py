@@ -137,10 +137,8 @@ def decided_model(
     """What was fitted, with the thresholds that go with it."""
     decider = fit_decider(
         config.decision, config.task, fitted.tuning, fitted.tuning_gold, fitted.support_C, corpus.taxonomy,
-        fitted.found_C,
+        fitted.found_C, half_seen=fitted.half_seen, follows=fitted.follows,
     )  # fmt: skip
-    if fitted.follows:
-        decider = decider.following(fitted.follows)
     decider = decider if settle is None else settle(decider)
     tell_decider(decider, reporter)
     return Model(

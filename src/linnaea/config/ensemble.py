@@ -39,6 +39,7 @@ class EnsembleStrategyConfig(StrategyConfig):
     """Several scorers whose log-odds are added up with weights found on held-out scores."""
 
     network: ClassVar[bool] = False
+    blends: ClassVar[bool] = True
     members: list[MemberConfig] = Field(min_length=1, description="what is trained, one after another")
     blend: Literal["selected", "equal"] = Field(
         "selected",

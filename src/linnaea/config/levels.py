@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from linnaea.config.ensemble import EnsembleStrategyConfig, member_configs
 from linnaea.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +20,16 @@ def check_levels(config: Config, levels: int, *, of_labels: bool = False) -> Non
     Raises:
         ConfigError: there is such a part.
     """
-    if levels > 1 or not config.training.strategy.network:
+    if levels > 1:
+        return
+    if isinstance(config.training.strategy, EnsembleStrategyConfig):
+        for number, member in enumerate(member_configs(config, once=True)):
+            try:
+                check_levels(member, levels, of_labels=of_labels)
+            except ConfigError as error:
+                raise error.at(f"training.strategy.members[{number}].{error.where}") from None
+        return
+    if not config.training.strategy.network:
         return
     found = "the labels of train are no paths" if of_labels else "this one has a single level"
     head, loss = config.model.head, config.objective.loss

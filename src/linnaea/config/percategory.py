@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from linnaea.config.decoding import PathConfig
 from linnaea.config.outcome import ThresholdConfig
 from linnaea.config.part import Nested, Part
 from linnaea.config.registry import strategies, thresholds
@@ -152,11 +151,6 @@ def _check(config: Config, strategy: PerCategoryStrategyConfig) -> None:
     if config.model.head.type != "linear":
         problem = f"one network a category has the head 'linear', not {config.model.head.type!r}"
         raise ConfigError(problem, where="model.head")
-    one_path = config.task.paths == "one" or isinstance(config.decision.decoding, PathConfig)
-    if strategy.without_network == "parent" and one_path:
-        problem = "a category that is decided whenever its parent is stands beside the one path of a document"
-        hint = 'use "never", or let a document have several paths'
-        raise ConfigError(problem, where="training.strategy.without_network", hint=hint)
     if objective.class_weights is not None:
         hint = 'use training.strategy.class_weights with "search": "weights"'
         raise ConfigError("the strategy per_category finds them", where="objective.class_weights", hint=hint)

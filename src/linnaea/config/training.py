@@ -25,9 +25,13 @@ Metric = Literal[
 
 
 class StrategyConfig(Choice):
-    """Base of all strategies' settings. ``network``: it trains networks, so model and epochs act."""
+    """Base of all strategies' settings.
+
+    ``network``: it trains networks, so model and epochs act. ``blends``: it finds weights on held-out scores.
+    """
 
     network: ClassVar[bool] = True
+    blends: ClassVar[bool] = False
 
 
 @strategies.declare("joint")

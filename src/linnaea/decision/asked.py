@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
+import numpy as np
+
 from linnaea.config.decoding import DecodingConfig, PathConfig
 from linnaea.config.one_of import OneOf
 from linnaea.config.part import Part
 from linnaea.config.registry import decoders
 from linnaea.decision.decider import Decider, build_decoder
+from linnaea.decision.followers import check_one_path
 from linnaea.errors import ConfigError, UsageError
 
 Asked = str | Mapping[str, Any] | DecodingConfig
@@ -37,23 +40,25 @@ def with_decoding(decider: Decider, asked: Asked | None, top_k: int | None = Non
     try:
         decoding = decider.decoding if asked is None else _read(asked)
         decoding.check(decider.closure, top_k)
-        if decider.follows and isinstance(decoding, PathConfig):
-            raise _two_paths(decider, decoding)
+        _check_path(decider, decoding)
     except ConfigError as error:
         raise UsageError(error.message, where=error.where, hint=error.hint) from None
     if asked is None:
         return decider
     thresholds_C = build_decoder(decoding, decider.taxonomy).thresholds(decider.thresholds_C)
-    return replace(decider, decoding=decoding, thresholds_C=thresholds_C, promise=None)
+    asked_for = replace(decider, decoding=decoding, thresholds_C=thresholds_C, promise=None)
+    return asked_for.following(decider.follows)
 
 
-def _two_paths(decider: Decider, decoding: DecodingConfig) -> ConfigError:
-    followed = decider.taxonomy.ids[decider.follows[0]]
-    problem = (
-        f"{decoding.type!r} takes one path a document, and {followed!r} has no network: it stands beside that path "
-        "wherever its parents are decided"
-    )
-    return ConfigError(problem, where="decoding", hint='use "max", "ancestors" or "top_down"')
+def _check_path(decider: Decider, decoding: DecodingConfig) -> None:
+    """Refuse an exactly single path beside which something would be decided."""
+    if isinstance(decoding, PathConfig):
+        never_C = np.isinf(decider.thresholds_C)
+        never_C[list(decider.follows)] = False
+        hint = 'use "max", "ancestors" or "top_down"'
+        check_one_path(
+            decider.taxonomy, decider.closure, decoding, never_C, decider.follows, "decoding", hint
+        )
 
 
 def _read(asked: Asked) -> DecodingConfig:

@@ -20,8 +20,8 @@ At thresholds of 0.5 this is the most probable coherent set, scores read as inde
 Of several best sets it is the smallest, which lies in all others, and with it what exactly reached its threshold and has
 all its ancestors in the set.
 
-A category that is never decided (threshold null) is in no set, nor is anything below it. An ancestor that a cap took
-counts as score 0.
+A category that is never decided is in no set, nor is anything below it. One that is decided with its parents adds 0. An
+ancestor that a cap took counts as score 0.
 
 Shape letters: N documents of a block, C categories, M entries, E pairs of them.
 """

@@ -12,7 +12,7 @@ import numpy as np
 
 from linnaea.config.registry import thresholds
 from linnaea.decision.cuts import Evidence, scores_at
-from linnaea.decision.enough import ROUNDING, check_error, check_recall, needed_for
+from linnaea.decision.enough import ROUNDING, check_error, check_recall, needed_for, with_any
 from linnaea.decision.rules import Promise, ThresholdRule, given
 from linnaea.ragged import Ragged
 
@@ -22,44 +22,45 @@ BEST = 64
 
 @thresholds.register("conformal")
 class Conformal(ThresholdRule):
-    """A promised recall for each category, in the mean over what dev might have been.
+    """A promised recall for each category, in the mean over what dev might have been; rare ones share a promise.
 
     Paper: Vovk 2012, https://arxiv.org/abs/1209.2673 (Mondrian conformal prediction, one class a category).
 
     Formula: t_c = the k-th highest score of the category's n documents, k = ⌈(n + 1)·recall⌉. Where k > n no threshold
-    of its own holds the promise: such categories share the threshold that is found so from the documents of all of
-    them together; where these are too few as well, the rarest of the others joins them.
+    of its own holds the promise: such categories share a threshold, found so from the lowest score of each document among
+    those of them that it has, n documents with any. Where these are too few as well, the rarest of the others joins them.
 
     Differences: a category is decided or not, whatever the others are; the set of them is not what coverage is
-    promised of. The shared threshold promises the recall over the documents of those that share it, not for each of
-    them. Were frequent categories part of the pool, their higher scores would set a threshold that rare ones seldom
-    reach: on reuters21578, recall .08 of 77 rare categories in place of the promised .8. Equal scores make the recall
-    higher, never lower.
+    promised of. The shared threshold promises of the documents with any category that shares it that all of these are
+    found, not the recall of each. It counts documents, since the labels of one come together (a rare category with its
+    rare parents): three documents of three labels tell no more than three. Were frequent categories part of the pool,
+    their higher scores would set a threshold that rare ones seldom reach: on reuters21578, recall .08 of 77 rare
+    categories in place of the promised .8. Equal scores make the recall higher, never lower.
 
-    Cost: one sort of the positives' scores, O(M·log M).
+    Cost: one sort of the positives' scores, O(M·log M), and a look at all N·C.
 
     When to use: where a person reads what was found, and what is missed is lost.
     """
 
     def find(self, evidence: Evidence | None, columns: int) -> np.ndarray:
         evidence = given(evidence, self.config.type)
-        recall, scores = self.config.recall, _positives(evidence)
-        n_C = scores.lengths_N
-        check_recall(recall, n_C)
-        own_C = _own(evidence, n_C, recall)
+        recall, active_C = self.config.recall, evidence.active_C
+        check_recall(recall, with_any(evidence.gold, active_C))
+        evidence.check_numbers()
+        scores, own_C = _positives(evidence), _own(evidence, recall)
         # Ascending, so the k-th highest lies k before the end.
-        places_C = scores.offsets_N1[1:] - np.where(own_C, rank(n_C, recall), 1)
+        places_C = scores.offsets_N1[1:] - np.where(own_C, rank(scores.lengths_N, recall), 1)
         found_C: np.ndarray = scores.values[np.maximum(places_C, 0)].astype(np.float64)
-        pool = np.sort(scores.values[np.repeat(~own_C, n_C)])
+        pool = np.sort(_lowest(evidence, active_C & ~own_C))
         if len(pool):
             found_C[~own_C] = pool[len(pool) - int(rank(np.array(len(pool)), recall))]
         return found_C
 
     def promise(self, evidence: Evidence) -> Promise:
-        n_C = _positives(evidence).lengths_N
-        shared_C = evidence.active_C & ~_own(evidence, n_C, self.config.recall)
+        shared_C = evidence.active_C & ~_own(evidence, self.config.recall)
         # What was cut from the scores is never decided: no threshold brings it back.
-        cut_C = evidence.active_C & (self.find(evidence, len(n_C)) == 0) & evidence.predictions.sparse
+        found_C = self.find(evidence, len(shared_C))
+        cut_C = evidence.active_C & (found_C == 0) & evidence.predictions.sparse
         ids = evidence.taxonomy.ids
         shared, cut = (tuple(ids[c] for c in np.flatnonzero(told_C)) for told_C in (shared_C, cut_C))
         exact = self.config.on != "cross"
@@ -91,6 +92,7 @@ class Cautious(ThresholdRule):
         evidence = given(evidence, self.config.type)
         documents = len(evidence.predictions)
         check_error(self.config.error, documents)
+        evidence.check_numbers()
         # Few decisions of a document are already too much: as a rule the best scores tell.
         found, deepest = self._first(evidence, BEST, -np.inf)
         if deepest > -np.inf and (found is None or found <= deepest):
@@ -126,16 +128,27 @@ def rank(n: np.ndarray, share: float) -> np.ndarray:
     return np.ceil((n + 1) * share - ROUNDING).astype(np.int64)
 
 
-def _own(evidence: Evidence, n_C: np.ndarray, recall: float) -> np.ndarray:
+def _own(evidence: Evidence, recall: float) -> np.ndarray:
     """``[C]`` bool: categories with a threshold of their own; those of the others that are active share one.
 
     Where the documents of all that share are too few, the category with the fewest of the others joins them.
     """
+    n_C = np.where(evidence.active_C, evidence.positives_C, 0)
     own_C: np.ndarray = rank(n_C, recall) <= n_C
     sharing_C = evidence.active_C & ~own_C
-    if sharing_C.any() and own_C.any() and n_C[sharing_C].sum() < needed_for(1 - recall):
+    if sharing_C.any() and own_C.any() and with_any(evidence.gold, sharing_C) < needed_for(1 - recall):
         own_C[np.where(own_C, n_C, n_C.max() + 1).argmin()] = False
     return own_C
+
+
+def _lowest(evidence: Evidence, among_C: np.ndarray) -> np.ndarray:
+    """The lowest score of each document among those of the categories that it has, if any; 0 where one was cut."""
+    gold = evidence.gold
+    inside = among_C[gold.values]
+    rows, columns = gold.rows[inside], gold.values[inside]
+    lowest_N = np.full(len(gold), np.inf, dtype=np.float32)
+    np.minimum.at(lowest_N, rows, scores_at(evidence.predictions, rows, columns))
+    return np.asarray(lowest_N[np.unique(rows)])
 
 
 def _positives(evidence: Evidence) -> Ragged:

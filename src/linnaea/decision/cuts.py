@@ -68,6 +68,21 @@ class Evidence:
         order = np.lexsort((scores, columns))
         return Ragged.from_lengths(scores[order], np.bincount(columns, minlength=len(self.taxonomy)))
 
+    def check_numbers(self) -> None:
+        """Refuse scores that are not numbers.
+
+        Raises:
+            RunError: an active category has one.
+        """
+        scores, bad_C = self.predictions.scores, np.zeros(len(self.taxonomy), dtype=bool)
+        if isinstance(scores, np.ndarray):
+            for _, block in self.predictions.blocks():
+                bad_C |= np.isnan(block.min(axis=0))
+        else:
+            bad_C[scores.indices[np.isnan(scores.data)]] = True
+        if (bad_C & self.active_C).any():
+            raise _no_number(self.taxonomy.ids[int((bad_C & self.active_C).argmax())])
+
     def columns(self, above: float = 0.0) -> Iterator[tuple[int, np.ndarray]]:
         """Each active category with its scores of at least ``above`` and above 0, in no order.
 
@@ -82,10 +97,7 @@ class Evidence:
                 yield column, scores
                 continue
             if np.isnan(scores.min()):
-                raise RunError(
-                    "scores that are not numbers cannot be tuned on",
-                    where=f"category {self.taxonomy.ids[column]}",
-                )
+                raise _no_number(self.taxonomy.ids[column])
             yield column, scores[(scores >= scores.dtype.type(above)) & (scores > 0)]
 
     def next_below(self, score: float) -> float:
@@ -100,6 +112,10 @@ class Evidence:
             lower &= self.active_C
             highest = max(highest, float(np.max(block, initial=0, where=lower)))
         return highest
+
+
+def _no_number(category: str) -> RunError:
+    return RunError("scores that are not numbers cannot be tuned on", where=f"category {category}")
 
 
 @dataclass(frozen=True, eq=False)

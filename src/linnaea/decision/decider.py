@@ -20,6 +20,7 @@ from linnaea.config.registry import decoders
 from linnaea.decision.calibration import read_calibration
 from linnaea.decision.curves import Calibration
 from linnaea.decision.decoding import Decoding, chosen_scores
+from linnaea.decision.followers import closure_of_paths, followed, weighed
 from linnaea.decision.predictions import Decisions, Predictions
 from linnaea.decision.rules import Promise
 from linnaea.decision.saved import by_id, columns_of, inside
@@ -49,7 +50,8 @@ class Decider:
         positives_C: positives seen while tuning; None where nothing was tuned.
         calibration: what the scorer's scores go through first; None: nothing.
         promise: what the thresholds hold; None: nothing.
-        follows: columns that are decided, after all else, wherever all their parents are.
+        follows: columns that are decided wherever all their parents are and nowhere else, under every decoder; they have
+            no threshold (+inf) and weigh nothing.
     """
 
     taxonomy: Taxonomy
@@ -105,17 +107,15 @@ class Decider:
         if self.choice == "best":
             decided_NC = _best_only(block_NC, thresholds_C < np.inf)
             return decided_NC, block_NC[decided_NC]
-        decided_NC = block_NC >= thresholds_C
-        chosen_NC = decoder.choose(block_NC, decided_NC, self.thresholds_C, self.closure)
+        reached_NC, weighed_C = block_NC >= thresholds_C, weighed(self.thresholds_C, self.follows)
+        decided_NC = followed(reached_NC, self.follows, self.taxonomy)
+        chosen_NC = decoder.choose(block_NC, decided_NC, weighed_C, self.closure)
         if self.paths == "one":
             # An added ancestor counts as just decided: its own score adds nothing to the worth of a path.
-            # A decoder that was asked for coherence has the last word about ancestors.
-            alone = self.closure == "none" and isinstance(self.decoding, NoDecodingConfig)
-            closure: Closure = "ancestors" if self.closure == "none" and not alone else self.closure
-            chosen_NC = decoder.single_path(block_NC, decided_NC, chosen_NC, self.thresholds_C, closure)
-        for column in self.follows:  # parents before their children
-            chosen_NC[:, column] |= chosen_NC[:, self.taxonomy.parents[column]].all(1)
-        return chosen_NC, chosen_scores(block_NC, decided_NC, chosen_NC, decoder)
+            closure = closure_of_paths(self.closure, self.decoding)
+            chosen_NC = decoder.single_path(block_NC, decided_NC, chosen_NC, weighed_C, closure)
+        chosen_NC = followed(chosen_NC, self.follows, self.taxonomy)  # with the parents that were added
+        return chosen_NC, chosen_scores(block_NC, reached_NC, chosen_NC, decoder)
 
     def _check_cut(self, predictions: Predictions) -> None:
         """Sparse predictions are exact only while all thresholds lie above what was cut from them."""

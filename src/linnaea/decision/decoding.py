@@ -53,7 +53,7 @@ class Decoding:
         Args:
             scores_NC: as thresholds see them.
             decided_NC: bool, what reached its threshold.
-            thresholds_C: float64, +inf: never decided.
+            thresholds_C: float64, +inf: never decided; NaN: decided with its parents, and of no weight.
             closure: of gold.
         """
         return self.decode(decided_NC)

@@ -22,7 +22,15 @@ def log_odds(values: np.ndarray) -> np.ndarray:
 def margins(scores: np.ndarray, decided: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """logit(score) - logit(threshold) in millionths, int64: sums are exact, so equal sums are seen as such.
 
-    Rounding moves nothing across the threshold: what is decided has at least 0, all else at most -1.
+    Rounding moves nothing across the threshold: what is decided has at least 0, all else at most -1. Where the threshold
+    is NaN there is nothing to weigh: 0.
     """
-    exact = np.rint(SCALE * (log_odds(scores) - log_odds(thresholds))).astype(np.int64)
+    difference, free = log_odds(scores) - log_odds(thresholds), np.isnan(thresholds)
+    if not free.any():
+        return _whole(difference, decided)
+    return np.where(free, 0, _whole(np.where(free, 0.0, difference), decided))
+
+
+def _whole(difference: np.ndarray, decided: np.ndarray) -> np.ndarray:
+    exact = np.rint(SCALE * difference).astype(np.int64)
     return np.asarray(np.where(decided, np.maximum(exact, 0), np.minimum(exact, -1)))

@@ -38,7 +38,8 @@ def single_path(
     """
     gain_CN = np.zeros((len(taxonomy), len(scores_NC)))
     rows, at = np.nonzero(decided_NC)
-    gain_CN[at, rows] = np.maximum(log_odds(scores_NC[rows, at]) - log_odds(thresholds_C[at]), 0)
+    # NaN, where nothing is to be weighed, counts as 0.
+    gain_CN[at, rows] = np.fmax(log_odds(scores_NC[rows, at]) - log_odds(thresholds_C[at]), 0)
     total_CN, above_CN = np.where(decided_NC.T, gain_CN, -np.inf), None
     if closure == "ancestors":
         total_CN = _sums_up(total_CN, taxonomy)
@@ -76,7 +77,7 @@ class Paths:
         kept_E = np.ones(len(parent_E), dtype=bool)
         if stepwise:
             kept_E = taxonomy.level_C[child_E] == taxonomy.level_C[parent_E] + 1
-        ok_C = _reached(taxonomy, closure, never_C, parent_E[kept_E], child_E[kept_E])
+        ok_C = reached(taxonomy, closure, never_C, parent_E[kept_E], child_E[kept_E])
         if stepwise and closure == "ancestors":
             # A category has an ancestor on each level above, so these are one a level if they are no more.
             ok_C &= taxonomy.ancestors.lengths_N == taxonomy.level_C
@@ -108,7 +109,7 @@ class Paths:
         return _marked(ends[at_N], above_CN, self.taxonomy, self.closure), total_CN[ends].max(axis=0)
 
 
-def _reached(
+def reached(
     taxonomy: Taxonomy, closure: Closure, never_C: np.ndarray, parent_E: np.ndarray, child_E: np.ndarray
 ) -> np.ndarray:
     """``[C]`` bool: there is a path here without a category of ``never_C``."""

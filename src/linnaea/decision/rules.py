@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -28,9 +28,10 @@ class Promise:
         documents: that it rests on.
         exact: False where their scores came from other scorers (out of fold).
         shared: of ``recall``: ids of categories with too few documents for a promise of their own; it holds for
-            their documents together.
+            documents with any of them: at least ``level`` of these have all of theirs found.
         cut: of ``recall``: ids of categories for which it does not hold, since a cap or ``evaluation.keep`` takes
             too many of their scores away.
+        followed: of ``recall``: ids of categories for which it does not hold, since they are decided with their parents.
     """
 
     kind: Kind
@@ -39,6 +40,12 @@ class Promise:
     exact: bool
     shared: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
+    followed: tuple[str, ...] = ()
+
+    def without(self, follows: Sequence[int], taxonomy: Taxonomy) -> Promise:
+        """The same, with what follows its parents; of ``recall`` it is not held for these."""
+        ids = tuple(taxonomy.ids[column] for column in follows)
+        return replace(self, followed=ids) if self.kind == "recall" else self
 
     def told(self, decided: int) -> str:
         """One line for people; ``decided``: categories that can be decided at all."""
@@ -49,6 +56,10 @@ class Promise:
                 text += f"; {len(self.shared)} have too few and share a threshold: {_some(self.shared)}"
             if self.cut:
                 text += f"; not held for {len(self.cut)} of which too many scores are cut: {_some(self.cut)}"
+            if self.followed:
+                text += (
+                    f"; not held for {len(self.followed)} that follow their parents: {_some(self.followed)}"
+                )
         elif self.kind == "wrong categories":
             text = f"of a document's categories at most {self.level:g} wrong in the mean, by {held}"
         else:
@@ -56,7 +67,7 @@ class Promise:
         return text if self.exact else f"{text} (not exact: their scores are out of fold)"
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "shared": list(self.shared), "cut": list(self.cut)}
+        return {**asdict(self), **{key: list(getattr(self, key)) for key in ("shared", "cut", "followed")}}
 
     @classmethod
     def from_json(cls, value: object, taxonomy: Taxonomy, where: str | None) -> Promise:
@@ -73,7 +84,8 @@ class Promise:
                 f"must be one of {', '.join(get_args(Kind))}, not {shown(value['kind'])}",
                 where=inside(where, "kind"),
             )
-        for key in ("shared", "cut"):
+        value = {"followed": [], **value}  # which older models do not have
+        for key in ("shared", "cut", "followed"):
             ids = value[key]
             if not isinstance(ids, list) or any(id not in taxonomy.index for id in ids):
                 raise ModelError(f"must name categories, not {shown(ids)}", where=inside(where, key))
@@ -86,6 +98,7 @@ class Promise:
             value["exact"] is True,
             tuple(value["shared"]),
             tuple(value["cut"]),
+            tuple(value["followed"]),
         )
 
 

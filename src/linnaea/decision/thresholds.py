@@ -18,6 +18,8 @@ Shape letters: C categories, M cuts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from linnaea.config.outcome import Aim, CautiousConfig, DecisionConfig, PromisedConfig
@@ -28,9 +30,10 @@ from linnaea.decision import conformal as _conformal  # noqa: F401  registers th
 from linnaea.decision.calibration import build_calibration
 from linnaea.decision.curves import Calibration
 from linnaea.decision.cuts import Cuts, Evidence, f1
-from linnaea.decision.decider import Decider, build_decoder, prepared
+from linnaea.decision.decider import Choice, Decider, build_decoder, prepared
 from linnaea.decision.decoding import Decoding
 from linnaea.decision.enough import halves
+from linnaea.decision.followers import by_thresholds, followed, with_parents
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.rules import Promise, ThresholdRule, given
 from linnaea.errors import ConfigError, UsageError
@@ -47,21 +50,19 @@ AIMS: dict[Aim, tuple[float, float]] = {"micro_f1": (1, 0), "macro_f1": (0, 1), 
 
 
 def fit_decider(
-    config: DecisionConfig,
-    task: TaskConfig,
-    dev: Predictions | None,
-    gold: Ragged | None,
-    support_C: np.ndarray,
-    taxonomy: Taxonomy,
-    found_C: np.ndarray | None = None,
-) -> Decider:
+    config: DecisionConfig, task: TaskConfig, dev: Predictions | None, gold: Ragged | None,
+    support_C: np.ndarray, taxonomy: Taxonomy, found_C: np.ndarray | None = None, *,
+    half_seen: bool = False, follows: Sequence[int] = (),
+) -> Decider:  # fmt: skip
     """The decider that a config asks for.
 
     Args:
         dev: scores to tune on, of documents that the scorer did not learn from; None where nothing is tuned.
         gold: columns of each of these documents, closed as the task says.
         support_C: training documents of each category; 0: never decided.
-        found_C: thresholds that the strategy found, for the rule "strategy".
+        found_C: thresholds that the strategy found, for the rule "strategy"; +inf: never decided, whatever the rule.
+        half_seen: the scorer has looked at the first of the ``halves`` of these documents; a promise rests on the other.
+        follows: columns that are decided wherever all their parents are; they have no threshold.
 
     Raises:
         ConfigError: the thresholds are to be tuned, and there are no scores.
@@ -70,9 +71,10 @@ def fit_decider(
     decoder = build_decoder(config.decoding, taxonomy)
     if dev is not None and gold is not None and config.tuned is not None and len(dev) != len(gold):
         raise UsageError(f"scores of {len(dev)} documents cannot be tuned on labels of {len(gold)}")
-    calibration, held = None, (dev, gold)
-    if config.calibration is not None:
-        calibration, held = _calibrated(config, task, dev, gold, support_C, taxonomy)
+    first, held = _parted(config, dev, gold, half_seen)
+    calibration = (
+        None if config.calibration is None else _calibrated(config, task, first, support_C, taxonomy)
+    )
     promise, positives_C = None, None
     if task.type == "multiclass":
         thresholds_C = np.where(np.asarray(support_C) > 0, 0.0, np.inf)
@@ -80,65 +82,66 @@ def fit_decider(
         thresholds_C = found_C if calibration is None else calibration.thresholds(found_C)
         thresholds_C = decoder.thresholds(thresholds_C)
     else:
-        evidence = _evidence(config, held, support_C, decoder, calibration)
-        thresholds_C, promise = _found(config, evidence, support_C, decoder)
+        own_C = by_thresholds(support_C, found_C, follows)
+        evidence = _evidence(config, held, support_C, own_C, decoder, calibration, follows)
+        thresholds_C, promise = _found(config, evidence, own_C, decoder)
+        promise = None if promise is None else promise.without(follows, taxonomy)
         positives_C = None if evidence is None else evidence.positives_C
+    choice: Choice = "best" if task.type == "multiclass" else "thresholds"
     return Decider(
-        taxonomy,
-        thresholds_C,
-        config.decoding,
-        config.top_k,
-        choice="best" if task.type == "multiclass" else "thresholds",
-        paths=task.paths,
-        closure=task.gold_closure,
-        positives_C=positives_C,
-        calibration=calibration,
-        promise=promise,
-    )
+        taxonomy, thresholds_C, config.decoding, config.top_k, choice, task.paths, task.gold_closure, positives_C,
+        calibration, promise,
+    ).following(follows)  # fmt: skip
 
 
 Held = tuple[Predictions | None, Ragged | None]
 
 
-def _calibrated(
-    config: DecisionConfig, task: TaskConfig, dev: Predictions | None, gold: Ragged | None,
-    support_C: np.ndarray, taxonomy: Taxonomy,
-) -> tuple[Calibration, Held]:  # fmt: skip
-    """The calibration, and the documents that thresholds may look at.
-
-    A promise rests on documents that the calibration has not seen; all else looks at the same ones.
-    """
-    if dev is None or gold is None:
-        raise ConfigError(
-            "needs scores of labelled documents", where="decision.calibration", hint="give data.dev"
-        )
-    calibration = build_calibration(config.calibration, taxonomy, task.type == "multiclass")
-    if not isinstance(config.threshold, PromisedConfig):
-        calibration.fit(dev, gold, support_C)
-        return calibration, (dev, gold)
+def _parted(
+    config: DecisionConfig, dev: Predictions | None, gold: Ragged | None, half_seen: bool
+) -> tuple[Held, Held]:
+    """What a calibration looks at, and thresholds; a promise rests on what neither it nor the scorer has seen."""
+    apart = isinstance(config.threshold, PromisedConfig) and (half_seen or config.calibration is not None)
+    if dev is None or gold is None or not apart:
+        return (dev, gold), (dev, gold)
     first, second = ((dev.take(rows), gold.take(rows)) for rows in halves(len(dev)))
-    calibration.fit(*first, support_C)
-    return calibration, second
+    return first, second
+
+
+def _calibrated(
+    config: DecisionConfig, task: TaskConfig, held: Held, support_C: np.ndarray, taxonomy: Taxonomy
+) -> Calibration:
+    dev, gold = held
+    if dev is None or gold is None:
+        problem = "needs scores of labelled documents"
+        raise ConfigError(problem, where="decision.calibration", hint="give data.dev")
+    calibration = build_calibration(config.calibration, taxonomy, task.type == "multiclass")
+    calibration.fit(dev, gold, support_C)
+    return calibration
 
 
 def _evidence(
-    config: DecisionConfig, held: Held, support_C: np.ndarray, decoder: Decoding,
-    calibration: Calibration | None,
+    config: DecisionConfig, held: Held, support_C: np.ndarray, own_C: np.ndarray, decoder: Decoding,
+    calibration: Calibration | None, follows: Sequence[int],
 ) -> Evidence | None:  # fmt: skip
     dev, gold = held
     if dev is None or gold is None or "threshold" not in config.held_out:
         return None
+    seen = prepared(dev, decoder, config.top_k, calibration)
+    if isinstance(config.threshold, PromisedConfig):
+        support_C = own_C
     if isinstance(config.threshold, CautiousConfig):
-        # Under max a category without training documents is decided wherever one below it is.
-        support_C = np.isfinite(decoder.thresholds(np.where(np.asarray(support_C) > 0, 0.0, np.inf)))
-    return Evidence(prepared(dev, decoder, config.top_k, calibration), gold, support_C)
+        # Under max a category without training documents is decided wherever one below it is; followers with their parents.
+        support_C = np.isfinite(decoder.thresholds(np.where(own_C > 0, 0.0, np.inf)))
+        support_C, seen = followed(support_C[None], follows, dev.taxonomy)[0], with_parents(seen, follows)
+    return Evidence(seen, gold, support_C)
 
 
 def _found(
-    config: DecisionConfig, evidence: Evidence | None, support_C: np.ndarray, decoder: Decoding
+    config: DecisionConfig, evidence: Evidence | None, own_C: np.ndarray, decoder: Decoding
 ) -> tuple[np.ndarray, Promise | None]:
     rule: ThresholdRule = thresholds.build(config.threshold)
-    thresholds_C = np.where(np.asarray(support_C) > 0, rule.find(evidence, len(support_C)), np.inf)
+    thresholds_C = np.where(own_C > 0, rule.find(evidence, len(own_C)), np.inf)
     promise = None if evidence is None else rule.promise(evidence)
     return decoder.thresholds(thresholds_C), promise
 

@@ -24,7 +24,7 @@ from linnaea.errors import UsageError
 from linnaea.metrics.evaluate import Evaluation, evaluate
 from linnaea.model.answer import Answer, ScoredCategory
 from linnaea.ragged import Ragged
-from linnaea.strategies.base import Scorer
+from linnaea.strategies.base import Scorer, ScoreSheet
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.featurizer import Featurizer
 from linnaea.text.gold import gold_labels
@@ -85,7 +85,7 @@ class Model:
         """Answers for documents that are encoded already."""
         decider = decider or self.decider
         for predictions in self._pieces(split):
-            decisions = decider.decide(predictions)
+            decisions = self.decide(predictions, decider)
             yield from answers(
                 decider.scored(predictions) if all_scores else predictions, decisions, all_scores=all_scores
             )
@@ -122,12 +122,26 @@ class Model:
         decisions = self.decide(predictions)
         return self.measured(predictions, decisions, gold), predictions, decisions
 
-    def decide(self, predictions: Predictions) -> Decisions:
-        """Decisions by the model's decider. Where only the best scores were kept, the others are not decided."""
-        decider = self.decider
+    def decide(self, predictions: Predictions, decider: Decider | None = None) -> Decisions:
+        """Decisions by the model's decider, or another. Where only the best scores were kept, the others are not decided."""
+        decider = decider or self.decider
+        predictions = self._kept(predictions, decider)
         if predictions.sparse and decider.top_k is None:
             decider = replace(decider, top_k=predictions.kept)
         return decider.decide(predictions)
+
+    def _kept(self, predictions: Predictions, decider: Decider) -> Predictions:
+        """The best scores that ``evaluation.keep`` leaves, or a higher cap asks for, as they were when it was measured.
+
+        Which they are hangs on whether they are calibrated first.
+        """
+        keep = self.config.evaluation.keep
+        if keep is None or decider.calibration is None or decider.choice == "best" or predictions.sparse:
+            return predictions
+        sheet = ScoreSheet(len(predictions), len(self.taxonomy), max(keep, decider.top_k or 0))
+        for rows, block in predictions.blocks():
+            sheet.put(rows, block)
+        return sheet.predictions(predictions.ids, self.taxonomy)
 
     def measured(self, predictions: Predictions, decisions: Decisions, gold: Ragged) -> Evaluation:
         """Metrics of decisions against gold, as the task and the config's evaluation part say."""

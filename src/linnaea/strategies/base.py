@@ -61,6 +61,8 @@ class Fitted:
         follows: columns that are decided wherever all their parents are, whatever the thresholds.
         fitted_on_dev: dev was part of what the scorer was fitted on, so that scores on dev mean nothing.
         main_process: False in the helpers of a distributed run, which write nothing.
+        half_seen: the scorer has looked at the first half of ``tuning`` (``decision.enough.halves``): a promise rests on
+            the other.
     """
 
     scorer: Scorer
@@ -72,6 +74,7 @@ class Fitted:
     fitted_on_dev: bool = False
     found_C: np.ndarray | None = None
     follows: tuple[int, ...] = ()
+    half_seen: bool = False
 
 
 class Strategy(Protocol):

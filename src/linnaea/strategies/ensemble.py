@@ -2,7 +2,8 @@
 
 Each member is fitted by a strategy of its own, on the same documents through its own featurizer: a linear model reads whole
 texts and word pairs where a network reads the first 256 tokens. All members leave scores of the same held-out documents, on
-which the weights are found (``blend.py``) and then thresholds are tuned.
+which the weights are found (``blend.py``) and then thresholds are tuned. Thresholds that come with a promise need documents
+that the weights have not seen: then the weights are found on one half of them, and the promise rests on the other.
 
 Shape letters: N documents, B documents of a block, C categories.
 """
@@ -21,6 +22,8 @@ import numpy as np
 
 from linnaea.config.config import Config
 from linnaea.config.ensemble import EnsembleStrategyConfig, member_configs
+from linnaea.config.promises import promises
+from linnaea.decision.enough import halves
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, ModelError
 from linnaea.files import atomic, read_json, write_json
@@ -178,7 +181,8 @@ class EnsembleStrategy:
             gold, on_dev, support_C = fitted.tuning_gold, fitted.fitted_on_dev, fitted.support_C
             facts.append({"name": name, **fitted.facts})
         assert gold is not None
-        blend = self._blend(tunings, gold)
+        apart = promises(self.config)
+        blend = self._blend(tunings, gold, apart)
         for fact, share in zip(facts, blend.shares, strict=True):
             fact["share"] = share
         self._keep_history(run, blend)
@@ -194,7 +198,7 @@ class EnsembleStrategy:
         }
         scorer = EnsembleScorer(corpus.taxonomy, {number: members[number] for number in blend.chosen}, blend)
         tuning = _blended(blend, tunings)
-        return Fitted(scorer, tuning, gold, support_C, whole, fitted_on_dev=on_dev)
+        return Fitted(scorer, tuning, gold, support_C, whole, fitted_on_dev=on_dev, half_seen=apart)
 
     def _keep_history(self, run: RunFolder, blend: Blend) -> None:
         """The epochs of the network with the largest share are the run's; none where no network has one."""
@@ -218,7 +222,11 @@ class EnsembleStrategy:
                 hint="use one strategy alone",
             )
 
-    def _blend(self, tunings: Sequence[Predictions], gold: Ragged) -> Blend:
+    def _blend(self, tunings: Sequence[Predictions], gold: Ragged, apart: bool) -> Blend:
+        """The blend; ``apart``: found on the half of the documents that no promise rests on."""
+        if apart:
+            rows = halves(len(gold))[0]
+            tunings, gold = [part.take(rows) for part in tunings], gold.take(rows)
         scores: Scores = "softmax" if self.config.task.type == "multiclass" else "sigmoid"
         equal = self.settings.blend == "equal"
         return Blend.fit(tunings, gold, scores, self.config.run.seed, equal=equal)

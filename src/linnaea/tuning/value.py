@@ -130,9 +130,9 @@ def decided(config: Config, taxonomy: Taxonomy, fitted: Fitted, held: Prediction
     decision = _tuned_again(config)
 
     def choose(rows_N: np.ndarray, by: tuple[Predictions | None, Ragged | None]) -> Ragged:
-        decider = fit_decider(decision, config.task, *by, fitted.support_C, taxonomy, fitted.found_C)
-        if fitted.follows:
-            decider = decider.following(fitted.follows)
+        decider = fit_decider(
+            decision, config.task, *by, fitted.support_C, taxonomy, fitted.found_C, follows=fitted.follows
+        )
         part = held.take(rows_N)
         if part.sparse and decider.top_k is None:
             decider = replace(decider, top_k=held.kept)

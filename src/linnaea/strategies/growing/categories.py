@@ -64,6 +64,7 @@ class GrowingCategories(PerCategoryStrategy):
         if corpus.dev is None or not len(corpus.dev) or corpus.dev.labels is None:
             problem = "per_category judges every network by dev documents: there are none"
             raise ConfigError(problem, where="data.dev")
+        self._check(plan, corpus)
         self._tell(plan, reporter)
         finished = Finished(run.checkpoints / "categories", plan, resume=resume)
         for fit in self._kept(finished):

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linnaea.config.config import Config
+from linnaea.config.decoding import PathConfig
 from linnaea.config.percategory import PerCategoryStrategyConfig
 from linnaea.decision.cuts import Cuts, Evidence
+from linnaea.decision.enough import check_promise
+from linnaea.decision.followers import check_one_path
 from linnaea.decision.predictions import Predictions
 from linnaea.decision.thresholds import best_global, shrink
 from linnaea.errors import ConfigError, DataError, UsageError
@@ -70,6 +73,7 @@ class PerCategoryStrategy:
         pool = pool_of(corpus, self.settings)
         assert pool.labels is not None  # dev has labels, and so has train
         plan = Plan.of(corpus.taxonomy, self.settings, pool.labels)
+        self._check(plan, corpus)
         self._tell(plan, reporter)
         finished = Finished(run.checkpoints / "categories", plan, resume=resume, identity=identity(corpus))
         work = CategoryWork(self.config, corpus, plan)
@@ -87,6 +91,25 @@ class PerCategoryStrategy:
             fitted_on_dev=seen,
         )  # fmt: skip
 
+    def _check(self, plan: Plan, corpus: Corpus) -> None:
+        """Refuse, before anything is trained, what the categories without a network leave without a meaning.
+
+        Raises:
+            ConfigError: they stand beside the one path of a document, or a promise has too few documents without them.
+        """
+        task, decoding = self.config.task, self.config.decision.decoding
+        if task.paths == "one" or isinstance(decoding, PathConfig):
+            asked = self.settings.without_network == "parent"
+            key, hint = ("without_network", "never") if asked else ("negatives", "all")
+            check_one_path(
+                plan.taxonomy, task.gold_closure, decoding, np.array([kind == "never" for kind in plan.kinds]),
+                plan.follows, f"training.strategy.{key}", f'use "{hint}", or let a document have several paths',
+            )  # fmt: skip
+        assert corpus.train.labels is not None  # its callers see to it
+        without = [column for column, kind in enumerate(plan.kinds) if kind in ("parent", "never")]
+        dev = None if corpus.dev is None else corpus.dev.labels
+        check_promise(self.config, corpus.train.labels, dev, len(plan.taxonomy), without)
+
     def _tell(self, plan: Plan, reporter: Reporter) -> None:
         """Which categories get no network, where the corpus's own warning about missing documents has not said it."""
         for kind, what in (
@@ -99,8 +122,8 @@ class PerCategoryStrategy:
             ]  # fmt: skip
             if ids:
                 shown = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
-                why = (
-                    "stand on every document" if kind == "always" else "have too few documents for a network"
+                why = {"always": "stand on every document", "parent": "have no network"}.get(
+                    kind, "have too few documents for a network"
                 )
                 reporter.warn(f"{len(ids)} of {len(plan.taxonomy)} categories {why} and {what}: {shown}")
 
