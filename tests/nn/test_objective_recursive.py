@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from linnaea.config.heads import HMCNConfig
 from linnaea.config.objective import RecursivePenaltyConfig
 from linnaea.nn.objectives.recursive import RecursivePenalty, mean_parent_penalty, recursive_penalty
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -128,6 +129,22 @@ class TestRecursivePenalty:
         torch.testing.assert_close(by_C(rows), plain * by_C.factor)
         # NeuralClassifier's factor on RCV1 is a C of 0.42.
         assert pytest.approx(0.42, abs=0.005) == 1 / (1e-6 * 23149 * 103)
+
+    @pytest.mark.parametrize("loss", ["bce", "max_constraint", "zlpr", "softmax", "focal_softmax"])
+    def test_C_goes_by_what_the_loss_sums(self, loss: str):
+        """Under one loss a document the categories are no divisor: λ is what C times the sum of all losses asks."""
+        found = objective({"loss": loss, "recursive_penalty": {"C": 0.5}}, documents=40).penalty.factor
+        by_category = loss in ("bce", "max_constraint")
+        assert found == pytest.approx(1 / (0.5 * 40 * (len(taxonomy()) if by_category else 1)))
+
+    @pytest.mark.parametrize(("form", "tied"), [("feed_forward", 1), ("recurrent", 2)])
+    def test_rows_that_read_different_numbers_are_not_tied(self, form: str, tied: int):
+        """The local rows of two levels of hmcn read two layers, but for the recurrent form, which has one."""
+        head = make_network(MODEL.model_copy(update={"head": HMCNConfig(form=form)})).head
+        assert len(head.category_rows()) == 2
+        assert [id(rows) for rows in head.tied_rows()] == [
+            id(rows) for rows in head.category_rows()[2 - tied :]
+        ]
 
     @pytest.mark.parametrize(
         "settings", [{"C": 0.1}, {"factor": 0.3, "dag": "mean_parent", "root": True}], ids=str

@@ -22,7 +22,8 @@ class LossConfig(Choice):
 
     Class facts: ``scores`` says how logits become scores under this loss, ``coherent`` that a score is the largest
     among its category and the descendants of that, ``relative`` that the categories of a document are weighed
-    against each other, so that the loss says nothing of one alone, ``weighable`` that it takes class weights: a
+    against each other, so that the loss says nothing of one alone, ``by_category`` that a document's loss is a mean
+    over its categories, not one for all together, ``weighable`` that it takes class weights: a
     weight of positives moves the logit of its own category only, about as far as under ``bce``, and so can be taken
     back in the bias.
     """
@@ -30,6 +31,7 @@ class LossConfig(Choice):
     scores: ClassVar[Literal["sigmoid", "softmax"]] = "sigmoid"
     coherent: ClassVar[bool] = False
     relative: ClassVar[bool] = False
+    by_category: ClassVar[bool] = True
     weighable: ClassVar[bool] = True
 
 
@@ -53,6 +55,7 @@ class SoftmaxConfig(LossConfig):
     """Cross-entropy over exactly one category a document."""
 
     scores: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
+    by_category: ClassVar[bool] = False
 
 
 @losses.declare("focal_softmax")
@@ -60,6 +63,7 @@ class FocalSoftmaxConfig(LossConfig):
     """Focal loss over exactly one category a document."""
 
     scores: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
+    by_category: ClassVar[bool] = False
     gamma: float = Field(2.0, ge=0, description="how little easy documents count; 0: as in softmax")
 
 
@@ -125,6 +129,7 @@ class ZLPRConfig(LossConfig):
     """Every category of a document above zero, every other below, in one log-sum (Su 2022)."""
 
     relative: ClassVar[bool] = True
+    by_category: ClassVar[bool] = False
     weighable: ClassVar[bool] = False
 
 
@@ -135,7 +140,8 @@ class RecursivePenaltyConfig(Part):
     C: float | None = Field(
         None,
         gt=0,
-        description="of Gopal & Yang 2013: λ = 1 / (C · documents of train · categories), which fits train of any size",
+        description="of Gopal & Yang 2013, fits train of any size: λ = 1 / (C · documents of train · categories), or "
+        "1 / (C · documents) under zlpr, softmax, focal_softmax, which are no means over categories",
     )
     dag: Literal["edges", "mean_parent"] = Field(
         "edges",

@@ -136,8 +136,12 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def category_rows(self) -> list[Tensor]:
-        """Parameters with one row a category, ``[C, ...]``: regularisation ties them, growth copies them."""
+        """Parameters with one row a category, ``[C, ...]``: growth copies them."""
         raise NotImplementedError
+
+    def tied_rows(self) -> list[Tensor]:
+        """Those of ``category_rows`` in which a child and its parent read the same numbers: regularisation ties them."""
+        return self.category_rows()
 
     def biases(self) -> list[Tensor]:
         """Biases over categories, each ``[C]``: what a correction of the prior is added to. None: it has none."""

@@ -9,7 +9,9 @@ state Aˡ, and one V for all levels.
 Differences: the recurrent form is not normalised, the other if wanted; λ is divided by C, since our losses are means over
 categories and the paper's are sums; level = longest way from the top, so that a DAG works. NeuralClassifier blends logits,
 not probabilities, has no penalty on violations, as few units before a level's output as is written by hand
-(4, 55, 43, 1), and needs a batch of two documents. Normalised, an empty document has its biases for logits.
+(4, 55, 43, 1), and needs a batch of two documents. Normalised, an empty document has its biases for logits. Class
+weights are taken out of both outputs, before they are blended: 1 / (1 + w) is only near where the weighted network decides at
+one half.
 Shapes: [B, D] -> logits [B, C]; readings are the local and the global logits, each with a loss of its own.
 Cost: O(L · (D + hidden) · hidden + L · hidden · local_hidden + C · (hidden + local_hidden)) a document, and for the penalty
 one number an edge; the recurrent form has four times the first term, and parameters that do not grow with L.
@@ -183,6 +185,11 @@ class HMCN(Head):
 
     def category_rows(self) -> list[Tensor]:
         return [self.local_weight, self.global_weight]
+
+    def tied_rows(self) -> list[Tensor]:
+        # Each level of the feed-forward form has a layer, and numbers, of its own.
+        one_layer = isinstance(self.layers, Cell)
+        return [self.local_weight, self.global_weight] if one_layer else [self.global_weight]
 
     def biases(self) -> list[Tensor]:
         return [self.local_bias, self.global_bias]

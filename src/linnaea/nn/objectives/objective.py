@@ -54,7 +54,11 @@ class Objective(nn.Module):
             self.loss.prepare(taxonomy, np.asarray(support_C), documents)
         self.kind: Literal["sigmoid", "softmax"] = loss.scores
         penalty = config.recursive
-        self.penalty = None if penalty is None else RecursivePenalty(penalty, taxonomy, documents)
+        self.penalty = (
+            None
+            if penalty is None
+            else RecursivePenalty(penalty, taxonomy, documents, by_category=loss.by_category)
+        )
         weights_C = class_weights(config, taxonomy, support_C, documents)
         self.register_buffer(
             "weights_C", None if weights_C is None else torch.from_numpy(weights_C), persistent=False
@@ -72,7 +76,7 @@ class Objective(nn.Module):
         Args:
             output: logits of ``batch``; where it has readings, their losses are added up in place of the logits'.
             batch: with labels.
-            network: its category rows are tied along the taxonomy's edges.
+            network: its head's ``tied_rows`` are tied along the taxonomy's edges.
             documents_in_step: documents of all batches and all processes whose shares are added up to one
                 step; this batch's unless given. The penalty is shared out by documents too, so that the
                 shares of a step sum to the objective of all its documents as one batch. (A wrapper that
@@ -85,7 +89,7 @@ class Objective(nn.Module):
         if output.penalty_B is not None:
             total = total + _at_least_float32(output.penalty_B).sum()
         if self.penalty is not None:
-            total = total + len(batch) * self.penalty(network.head.category_rows())
+            total = total + len(batch) * self.penalty(network.head.tied_rows())
         return total / (len(batch) if documents_in_step is None else documents_in_step)
 
     def _sum(self, logits_BC: Tensor, batch: Batch) -> Tensor:

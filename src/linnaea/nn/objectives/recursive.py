@@ -3,10 +3,11 @@
 Gopal & Yang 2013, "Recursive Regularization for Large-scale Classification with Hierarchical and Graphical
 Dependencies" (KDD), in its graph form: ½ Σ over edges ‖w_parent − w_child‖². As in NeuralClassifier every
 category has a loss of its own and biases stay out. The paper's root, a parent of weight 0 for top categories, is there
-under ``root`` only. Under a mean over documents and categories the factor λ relates to the paper's C by
-λ = 1 / (C · documents · categories). In a DAG the paper's form pulls a child to each of its parents;
-``mean_parent`` pulls it to the mean of them: ½ Σ_c ‖w_c − mean_p w_p‖², as if the parents' mean were what the child is
-drawn around. In a tree both are the same.
+under ``root`` only. The factor λ relates to the paper's C, a weight of the sum of all losses, by λ = 1 / (C · documents ·
+categories) under a mean over documents and categories, and by λ = 1 / (C · documents) where a document has one loss for all
+categories together (zlpr, softmax). In a DAG the paper's form pulls a child to each of its parents; ``mean_parent`` pulls
+it to the mean of them: ½ Σ_c ‖w_c − mean_p w_p‖², as if the parents' mean were what the child is drawn around. In a tree
+both are the same.
 
 Shape letters: C categories, E edges, R top categories, D columns.
 """
@@ -46,15 +47,19 @@ class RecursivePenalty(nn.Module):
 
     Args:
         documents: of train.
+        by_category: the loss is a mean over categories.
     """
 
     parents_E: Tensor
     children_E: Tensor
     roots_R: Tensor
 
-    def __init__(self, config: RecursivePenaltyConfig, taxonomy: Taxonomy, documents: int) -> None:
+    def __init__(
+        self, config: RecursivePenaltyConfig, taxonomy: Taxonomy, documents: int, *, by_category: bool = True
+    ) -> None:
         super().__init__()
-        scaled = 1 / (config.C * max(documents, 1) * len(taxonomy)) if config.C is not None else 0.0
+        losses = max(documents, 1) * (len(taxonomy) if by_category else 1)
+        scaled = 1 / (config.C * losses) if config.C is not None else 0.0
         self.factor = scaled if config.factor is None else config.factor
         self.form = mean_parent_penalty if config.dag == "mean_parent" else recursive_penalty
         self.root = config.root
