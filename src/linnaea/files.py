@@ -172,23 +172,29 @@ def write_json(path: Path | str, value: object, *, indent: int | None = 2) -> No
         file.write(text + "\n")
 
 
-def read_json(path: Path | str, error: type[DataError] = DataError) -> Any:
-    """Read a JSON file; whatever is wrong with it becomes one clear ``error``."""
+def read_json(path: Path | str, error: type[DataError] = DataError, *, hint: str | None = None) -> Any:
+    """Read a JSON file; whatever is wrong with it becomes one clear ``error``.
+
+    Args:
+        hint: what to do about it.
+    """
     path = Path(path)
+    where = str(path)
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise error("no such file", where=str(path)) from None
+        problem = "no such file"
     except UnicodeDecodeError as bad:
-        raise error(f"not UTF-8 (byte {bad.start})", where=str(path)) from None
+        problem = f"not UTF-8 (byte {bad.start})"
     except json.JSONDecodeError as bad:
-        raise error(f"broken JSON: {bad.msg}, column {bad.colno}", where=f"{path}:{bad.lineno}") from None
+        problem, where = f"broken JSON: {bad.msg}, column {bad.colno}", f"{path}:{bad.lineno}"
     except OSError as bad:
-        raise error(f"cannot read: {(bad.strerror or str(bad)).lower()}", where=str(path)) from None
+        problem = f"cannot read: {(bad.strerror or str(bad)).lower()}"
     except RecursionError:
-        raise error("broken JSON: nested too deep", where=str(path)) from None
+        problem = "broken JSON: nested too deep"
     except ValueError as bad:  # an integer of thousands of digits
-        raise error(f"broken JSON: {bad}", where=str(path)) from None
+        problem = f"broken JSON: {bad}"
+    raise error(problem, where=where, hint=hint)
 
 
 def read_object(path: Path | str, error: type[DataError] = DataError) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linnaea.cli.compare import _captions
+from linnaea.cli.compare import _captions, _cells
 from linnaea.commands.compare import compare
 from linnaea.errors import UsageError
 from linnaea.metrics.outcome import Outcome
+from linnaea.metrics.paired import Difference
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 from .conftest import documents, write_lines
@@ -108,9 +109,21 @@ def test_three_runs_are_held_against_the_first(runs: Path, linnaea: Call) -> Non
     assert [(c["first"], c["second"]) for c in value["comparisons"]] == [("two", "one"), ("two", "again")]
     same = value["comparisons"][1]["measures"]["macro_f1"]
     assert (same["value"], same["p"], same["winner"]) == (0, 1, None)
+    assert [c["differing"] for c in value["comparisons"]][1] == 0 < value["comparisons"][0]["differing"]
     shown = linnaea("compare", "two", "one", "again")
-    assert "again against two" in shown.out
-    assert "in no category beyond chance" in shown.out
+    other, again = shown.out.split("again against two")
+    assert "in no category beyond chance" in again
+    assert "the same decisions in all documents" in again and "the same decisions" not in other
+    rows = [line for line in again.splitlines() if "+0.0000 to +0.0000" in line]
+    assert len(rows) == 11 and all(row.rstrip().endswith("equal") for row in rows)
+    assert "-0.0000" not in shown.out
+
+
+def test_what_is_rounded_to_nothing_has_no_sign() -> None:
+    difference = Difference(0.5, 0.49999, -0.00001, (-0.0000499, 0.00004), 0.5, 1.0)
+    assert _cells(difference) == ("+0.0000", "+0.0000 to +0.0000", "1", "unclear")
+    assert _cells(replace(difference, value=0.0, interval=None))[1:] == ("-", "1", "unclear")
+    assert _cells(replace(difference, value=0.0, interval=(0.0, -0.0)))[3] == "equal"
 
 
 def test_the_baseline_of_a_run_is_a_run(corpus: Path, linnaea: Call) -> None:
@@ -182,7 +195,9 @@ def test_a_damaged_run_is_told(runs: Path, linnaea: Call) -> None:
     fails("bad/metrics.json: is of 40 documents, outcome.safetensors of 39 (train it again)")
     outcome.save(runs / "bad" / "outcome.safetensors")
     (runs / "bad" / "metrics.json").write_text("[]")
-    fails("bad/metrics.json: does not hold what was measured")
+    fails(
+        "bad/metrics.json: does not hold a JSON object (remove metrics.json, then: linnaea train CONFIG --resume)"
+    )
     (runs / "bad" / "metrics.json").unlink()
     fails(
         "bad: this run has not finished (no metrics.json) (go on with it: linnaea train CONFIG --resume)", 2

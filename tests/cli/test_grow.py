@@ -103,11 +103,48 @@ def test_the_whole_way(place: Path, linnaea: Call, config: str, settings: list[s
     assert again.count("report: ") == (config == "linear.json")
     page = (new / "report.html").read_text()
     assert "linnaea grow" in page and "--rename plants=flora" in page and "linnaea train" not in page
+    assert "This run was grown from run (linnaea grow): taxonomy new.tsv, new documents more.jsonl." in page
+    assert "Fitted again: pets, birds, cats; nothing else was trained." in page
     predicted = linnaea("predict", new, "test.jsonl")
     assert predicted.code == 0 and predicted.out.count("\n") == 40
     again = linnaea("grow", "run", *GROW, "--resume")
     assert again.code == 0, again.err
     assert "this run is finished" in again.err
+    measured = (new / "metrics.json").read_text()
+    (new / "metrics.json").write_text('{"micro": "x"}')
+    refused = linnaea("grow", "run", *GROW, "--resume")
+    hint = "remove metrics.json, then: linnaea grow ... --resume, with all that it was called with"
+    assert (refused.code, refused.out) == (3, "") and hint in refused.err
+    if config == "linear.json":  # as it says
+        (new / "metrics.json").unlink()
+        assert linnaea("grow", "run", *GROW, "--resume").code == 0
+        assert (new / "metrics.json").read_text() == measured
+
+
+def test_a_damaged_run_cannot_grow(place: Path, linnaea: Call) -> None:
+    train(linnaea, "linear.json")
+    assert linnaea("grow", "run", *GROW, "--out", "new").code == 0
+    record = json.loads((place / "new" / "growth.json").read_text())
+    again = "(grow the older model once more: linnaea grow ... --overwrite)"
+    for change, told in (
+        ({"generations": "x"}, 'generations must be a list, not "x"'),
+        ({"generations": [1]}, "generations[0] must be an object, not 1"),
+        ({"model": "x"}, 'model must be an object, not "x"'),
+    ):
+        (place / "new" / "growth.json").write_text(json.dumps(record | change))
+        for call in (["new", "--taxonomy", "taxonomy.tsv"], ["run", *GROW, "--out", "new", "--resume"]):
+            refused = linnaea("grow", *call)
+            assert (refused.code, refused.out) == (3, "")
+            assert refused.err == f"error: new/growth.json: {told} {again}\n"
+    assert linnaea("grow", "run", *GROW, "--out", "new", "--overwrite").code == 0
+    config = json.loads((place / "run" / "config.json").read_text())
+    for change, told in (
+        ({"training": {"strategy": 3}}, 'training.strategy: must be an object with a "type", not 3'),
+        ({"foo": 1}, "foo: unknown key"),
+    ):
+        (place / "run" / "config.json").write_text(json.dumps(config | change))
+        refused = linnaea("grow", "run", *GROW, "--dry-run")
+        assert refused.code == 2 and refused.err.startswith(f"error: run/config.json: {told}")
 
 
 def test_joint_weights_stay(place: Path, linnaea: Call) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from linnaea.commands.delimiter import path_note
+from linnaea.commands.delimiter import find_paths
 
 from .conftest import write_lines
 
@@ -56,10 +56,10 @@ class TestDelimiter:
         paths = [f"{top}|{one}" for top in ("news", "sports") for one in ("home", "world", top)] * 5
         made = linnaea("init", table(corpus / "rows.csv", paths))
         assert made.code == 0, made.err
-        (line,) = (line for line in made.err.splitlines() if "label_delimiter" in line)
+        (line,) = (line for line in made.err.splitlines() if "label-delimiter" in line)
         assert line == (
-            "'news|home' counts as one label, with '|' in its name: set data.label_delimiter if it stands between "
-            "labels, task.separator if between the names of a path"
+            "'news|home' counts as one label, with '|' in its name: give --label-delimiter \"|\" if it stands between "
+            'labels, --separator "|" if between the names of a path'
         )
         assert "label_delimiter" not in json.loads((corpus / "config.json").read_text())["data"]
 
@@ -151,13 +151,42 @@ class TestSeparator:
         ],
     )
     def test_labels_that_are_no_paths(self, labels: list[str]) -> None:
-        assert path_note(labels) is None
+        assert find_paths(labels) is None
 
     def test_codes_and_signs_at_the_ends(self) -> None:
-        note = path_note(["1", "1.2", "1.2.3", "1.3", "2.1.1", "2.1.2"])
-        assert note is not None and note.endswith("to have 3 levels")
-        note = path_note(["/Arts/Film", "/Arts/Opera", "/Law/Crime", "/Law/Courts"])
-        assert note is not None and 'split by "/": take it away from the ends of labels, and give' in note
+        found = find_paths(["1", "1.2", "1.2.3", "1.3", "2.1.1", "2.1.2"])
+        assert found is not None and found.told("--separator ").endswith("to have 3 levels")
+        found = find_paths(["/Arts/Film", "/Arts/Opera", "/Law/Crime", "/Law/Courts"])
+        assert found is not None
+        told = found.told("--separator ")
+        assert 'split by "/": take it away from the ends of labels, and give --separator "/" (or' in told
+
+    def test_labels_that_stop_at_an_inner_category_count(self) -> None:
+        """Not those that only hold no sign."""
+        paths, tops = (
+            ["arts/film", "arts/opera", "law/crime", "law/courts", "law/courts/high"],
+            ["arts", "law"],
+        )
+        for labels in (paths, [*paths, *tops], [*paths, *tops, "law/courts"]):
+            found = find_paths(set(labels))
+            assert found is not None and (found.sign, found.levels) == ("/", 3)
+        assert find_paths([*paths, *tops, "red", "blue"]) is None
+
+    def test_numbers_are_told_more_softly(self, corpus: Path, linnaea: Call) -> None:
+        made = linnaea("init", table(corpus / "rows.csv", ["1.0", "1.5", "2.0", "2.5", "3.0", "3.5"] * 5))
+        assert made.code == 0, made.err
+        assert 'labels are numbers; if they are paths split by ".", give --separator "." (or' in made.err
+        assert "labels look like" not in made.err
+
+    def test_a_delimiter_that_does_nothing(self, corpus: Path, linnaea: Call) -> None:
+        told = linnaea(
+            "init", table(corpus / "rows.csv", ["red;green", "blue"] * 9), "--label-delimiter", "|"
+        )
+        assert (told.code, told.err) == (2, "error: --label-delimiter: '|' stands in no label\n")
+        write_lines(corpus / "rows.jsonl", [{"text": "one", "labels": ["red|green"]}] * 3)
+        told = linnaea("init", "rows.jsonl", "--label-delimiter", "|")
+        assert told.code == 2
+        assert "stands between labels in the cells of a table, and rows.jsonl is none" in told.err
 
     def test_a_separator_that_no_label_holds(self, corpus: Path, linnaea: Call) -> None:
         told = linnaea("init", table(corpus / "rows.csv", ["red", "blue"] * 9), "--separator", "/")

@@ -165,7 +165,7 @@ def test_settings_of_an_ensembles_members(place: Path) -> None:
         [
             "training.strategy.members.0.training.strategy.C=3",
             "training.strategy.members.1.model.embedder.pretrained=v.txt",
-            "training.strategy.members.1.seeds=2",
+            "training.strategy.members[1].seeds=2",
         ],
     )
     first, second = config.training.strategy.members  # type: ignore[attr-defined]
@@ -176,6 +176,8 @@ def test_settings_of_an_ensembles_members(place: Path) -> None:
         path, ['training.strategy.members.1={"training": {"strategy": "linear"}, "seeds": 3}']
     )
     assert [member.seeds for member in whole.training.strategy.members] == [1, 3]  # type: ignore[attr-defined]
+    told = refusal(path, "training.strategy.members[0].training.strategy.C=-1")
+    assert told.startswith("--set training.strategy.members[0].training.strategy.C: must be above 0, not -1")
     for key, at in (("2.seeds", "2"), ("2", "2"), ("first.seeds", "first"), ("-1.seeds", "-1")):
         assert refusal(path, f"training.strategy.members.{key}=2") == (
             f"--set: cannot set 'training.strategy.members.{key}': there is no training.strategy.members.{at} "

@@ -43,6 +43,13 @@ def test_paths_in_values_are_relative_to_the_space_file(tmp_path: Path) -> None:
     assert [value["path"] for value in entry.values] == [str(tmp_path / "small"), str(tmp_path / "large")]
 
 
+def test_members_are_named_as_errors_name_them() -> None:
+    key = "training.strategy.members{}.training.strategy.C"
+    assert list(Space.of({key.format("[1]"): RATE}).entries) == [key.format(".1")]
+    with pytest.raises(ConfigError, match=r"members\[1\]\.training\.strategy\.C: is given twice"):
+        Space.of({key.format(".1"): RATE, key.format("[1]"): RATE})
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [

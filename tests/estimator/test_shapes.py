@@ -89,6 +89,10 @@ def test_labels_come_back_as_they_were_written() -> None:
         TEXTS, [[label.replace("--", "/") for label in row] for row in rows]
     )
     assert "science/physics" in own.classes_.tolist()
+    with pytest.raises(ValueError, match="separator: '::' stands in no label"):
+        TextClassifier(separator="::").fit(TEXTS, rows)
+    with pytest.warns(UserWarning, match='labels look like paths split by "/": give separator="/"'):
+        TextClassifier().fit(TEXTS, [[label.replace("--", "/") for label in row] for row in rows])
     np.testing.assert_allclose(own.predict_proba(NEW), fitted.predict_proba(NEW), atol=1e-6)
 
 

@@ -321,3 +321,17 @@ def test_documents_of_one_id_keep_their_order() -> None:
     expected = compare_outcomes(first, second, resamples=20).measures
     moved = second.take(np.array([*range(2, 40), 0, 1]))
     assert compare_outcomes(first, moved, resamples=20).measures == expected
+
+
+def test_documents_that_are_decided_differently_are_counted() -> None:
+    first, second = two()
+    rows = [set(a) != set(b) for a, b in zip(first.decisions.chosen, second.decisions.chosen, strict=True)]
+    found = compare_outcomes(first, second, resamples=20)
+    assert found.differing == sum(rows) > 0
+    moved = second.take(np.random.default_rng(0).permutation(len(second)))
+    assert compare_outcomes(first, moved, resamples=20).differing == sum(rows)
+    same = compare_outcomes(first, first, resamples=20)
+    assert same.differing == 0
+    assert all(one.equal and one.winner is None for one in same.measures.values())
+    assert same.to_json()["differing"] == 0
+    assert not any(one.equal for name, one in found.measures.items() if name == "micro_f1")

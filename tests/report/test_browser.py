@@ -327,7 +327,8 @@ def test_comparison_page(tmp_path: Path, opened: Open) -> None:
     assert all(page.evaluate(DRAWN))
     told = page.eval_on_selector_all("#verdicts p", "nodes => nodes.map(node => node.textContent)")
     assert told[0].startswith(f"{NASTY} against first: better in micro-F1")
-    assert "cannot be told apart in micro-F1" in told[1]
+    assert told[1].startswith("same against first: the same decisions in all documents; equal in micro-F1")
+    assert "−0.000" not in page.inner_text("#measures")
     page.focus("#search")
     page.keyboard.type("leaf")
     page.keyboard.press("ArrowDown")

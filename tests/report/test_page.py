@@ -107,6 +107,12 @@ def test_judged(interval: list[float], kind: str) -> None:
     assert verdict(rows, "joint")["kind"] == ("better" if kind == "better" else "mixed")
 
 
+def test_no_number_is_minus_nothing() -> None:
+    row = {"key": "micro.f1", "name": "micro-F1", "baseline": 0.1}
+    found = verdict([row | {"difference": {"value": -0.0, "interval": [-0.0001, 0.0]}}], "joint")
+    assert "(+0.000, interval +0.000 to +0.000)" in found["text"]
+
+
 def test_baseline_beside(tmp_path: Path) -> None:
     taxonomy = nasty_taxonomy()
     run = made_run(
@@ -193,7 +199,12 @@ def test_bad_folders_are_one_line(tmp_path: Path) -> None:
     [
         ("config.json", "[]"), ("model/model.json", "[]"), ("metrics.json", '{"categories": [1]}'),
         ("metrics.json", '{"categories": 3}'), ("metrics.json", "[]"), ("quotes.jsonl", "[]"), ("quotes.jsonl", '{"row": 1}'),
-        ("history.jsonl", "3"), ("baseline/metrics.json", "[]"),
+        ("history.jsonl", "3"), ("baseline/metrics.json", "[]"), ("config.json", '{"training": {"strategy": 3}}'),
+        ("config.json", '{"task": []}'), ("config.json", '{"data": {"train": NaN}}'), ("config.json", "{"),
+        ("model/model.json", '{"facts": "x"}'), ("model/model.json", '{"facts": {"members": [{"name": "a"}]}}'),
+        ("history.jsonl", '{"epoch": "x", "loss": 1}'), ("history.jsonl", '{"epoch": 1, "loss": NaN}'),
+        ("history.jsonl", '{"epoch": 1, "loss": 1, "dev": {"micro_f1": "x"}}'), ("quotes.jsonl", '{"row": 1, "text": 5}'),
+        ("growth.json", "[]"), ("growth.json", "{"), ("growth.json", '{"model": "x"}'),
     ],
 )  # fmt: skip
 def test_what_holds_something_else_is_one_line(tmp_path: Path, file: str, text: str) -> None:
@@ -202,6 +213,20 @@ def test_what_holds_something_else_is_one_line(tmp_path: Path, file: str, text: 
     with pytest.raises(DataError, match=file.rpartition("/")[2].replace(".", r"\.")):
         report(run.path)
     assert not run.report.exists()
+
+
+def test_damaged_lines_say_what_to_do(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", small_outcome())
+    for path, hint in (
+        (run.history, "remove it, and the page has no learning curves"),
+        (run.quotes, "remove it, and the page shows mistakes without their texts"),
+    ):
+        path.write_bytes(path.read_bytes()[:-9])
+        with pytest.raises(DataError, match=rf"{path}:\d: is damaged \({hint}\)"):
+            report(run.path)
+        path.unlink()
+    data = report_data(run)
+    assert data["history"] == [] and set(data["details"]["documents"]["text"]) == {None}
 
 
 def test_an_outcome_of_other_documents_is_told(tmp_path: Path) -> None:

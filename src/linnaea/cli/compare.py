@@ -67,6 +67,8 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(table)
     for name, pair in zip(names[1:], pairs, strict=True):
         console.print(Text(f"\n{name} against {names[0]}", style="bold"), soft_wrap=True)
+        if not pair.differing:
+            console.print("the same decisions in all documents")
         console.print(_differences(pair))
         for line in _wins(pair, names[0], name):
             for part in wrapped(line, console):
@@ -150,9 +152,14 @@ def _differences(pair: Paired) -> Table:
 
 
 def _cells(difference: Difference) -> tuple[str, str, str, str]:
-    low, high = difference.interval or (float("nan"), float("nan"))
-    verdict = {"second": "better", "first": "worse", None: "unclear"}[difference.winner]
-    return f"{difference.value:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{difference.holm:.3g}", verdict
+    interval = "-" if difference.interval is None else " to ".join(map(_signed, difference.interval))
+    unclear = "equal" if difference.equal else "unclear"
+    verdict = {"second": "better", "first": "worse", None: unclear}[difference.winner]
+    return _signed(difference.value), interval, f"{difference.holm:.3g}", verdict
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 4) + 0.0:+.4f}"  # there is no -0
 
 
 def _wins(pair: Paired, first: str, second: str) -> list[str]:

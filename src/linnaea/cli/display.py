@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
+from rich import console as rich_console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -26,12 +26,22 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from linnaea.cli.streams import drop, tell
+
 if TYPE_CHECKING:
     from linnaea.model.answer import Answer
     from linnaea.model.model import Model
 
 # A plain line of progress at most this often (seconds), so that log files stay short.
 PLAIN_EVERY = 10.0
+
+
+class Console(rich_console.Console):
+    """Goes on in silence where nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        del self._buffer[:]
+        drop(self.file)
 
 
 class TimeLeft(TimeRemainingColumn):
@@ -47,8 +57,8 @@ class Display:
     """A Reporter for people; a context manager, so that bars go away whatever happens."""
 
     def __init__(self) -> None:
-        self.err = Console(stderr=True, highlight=False)
-        self.out = Console(highlight=False, soft_wrap=False)
+        self.err: rich_console.Console = Console(stderr=True, highlight=False)
+        self.out: rich_console.Console = Console(highlight=False, soft_wrap=False)
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._plain: dict[str, float] = {}
@@ -126,10 +136,10 @@ class Display:
 
     def data(self, text: str) -> None:
         """Text to stdout as it is."""
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        tell(text if text.endswith("\n") else text + "\n")
 
     def json(self, value: Any) -> None:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+        tell(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
     def evaluation(self, metrics: dict[str, Any], *, as_json: bool, title: str) -> None:
         """``metrics.json`` as JSON, or as headline and a table per level."""
@@ -204,7 +214,7 @@ class Display:
             self.out.print(Text(line), soft_wrap=True)
 
 
-def wrapped(text: str, console: Console) -> list[str]:
+def wrapped(text: str, console: rich_console.Console) -> list[str]:
     """The lines of a text; on a terminal what does not fit goes on below, a step further in, with words and paths whole."""
     lines: list[str] = []
     for line in text.split("\n"):

@@ -1,14 +1,13 @@
 """The command line: arguments in, exit codes out. Each command's work lies in ``commands/``, imported when it runs.
 
 Data and JSON go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 the run failed, 2 usage or config, 3 data,
-taxonomy or model file, 130 interrupted.
+taxonomy or model file, 130 interrupted, 141 nobody reads the output any more, and not all of it was made (see ``streams``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +23,7 @@ from linnaea.cli.init import init
 from linnaea.cli.options import AsJson, Plugins
 from linnaea.cli.predict import evaluate, predict
 from linnaea.cli.report import report
+from linnaea.cli.streams import CUT, drop, tell, unread
 from linnaea.cli.tune import tune
 from linnaea.errors import LinnaeaError
 
@@ -147,7 +147,7 @@ def schema() -> None:
 
     from linnaea.config.config import schema as build
 
-    sys.stdout.write(json.dumps(build(), indent=2, ensure_ascii=False) + "\n")
+    tell(json.dumps(build(), indent=2, ensure_ascii=False) + "\n")
 
 
 @app.command("list")
@@ -212,18 +212,20 @@ app.add_typer(prepare.app, name="prepare")
 def main() -> None:
     """Entry point: turns errors into one line on stderr and an exit code."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        code = app(standalone_mode=False) or 0
+        tell("")  # what stdout holds back is written here, where it cannot fail unseen
+        sys.exit(code)
+    except SystemExit as left:
+        if unread(left):
+            drop(sys.stdout)
+            sys.exit(CUT)
+        raise
     except LinnaeaError as error:
         _leave(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
         _leave("interrupted", 130)
     except typer.Abort:
         _leave("interrupted", 130)
-    except BrokenPipeError:
-        # Whoever read our output has gone (`| head`): nothing is wrong.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             _leave_for_plugin(error)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linnaea.errors import DataError, LinnaeaError, ModelError, UsageError
+from linnaea.errors import DataError, ModelError, UsageError
 from linnaea.files import read_json
+from linnaea.metrics.kept import read_metrics, read_outcome
 from linnaea.metrics.outcome import Outcome
 from linnaea.metrics.paired import Paired, compare_outcomes
 from linnaea.report.compare import write_comparison
@@ -118,20 +119,12 @@ def _folder(path: Path) -> RunFolder:
 
 def _outcome(run: RunFolder) -> Outcome:
     path = run.model / "taxonomy.json"
-    try:
-        taxonomy = Taxonomy.from_json(read_json(path, ModelError), str(path))
-    except LinnaeaError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"is no taxonomy: {error}", where=str(path)) from None
-    return Outcome.load(run.outcome, taxonomy)
+    return read_outcome(run, Taxonomy.from_json(read_json(path, ModelError), str(path)))
 
 
 def _metrics(run: RunFolder, outcome: Outcome) -> dict[str, Any]:
-    metrics = read_json(run.metrics)
-    if not isinstance(metrics, dict) or "micro" not in metrics:
-        raise DataError("does not hold what was measured", where=str(run.metrics))
-    if metrics.get("documents") != len(outcome):
-        told = f"is of {metrics.get('documents')} documents, {run.outcome.name} of {len(outcome)}"
+    metrics = read_metrics(run, outcome.taxonomy)
+    if metrics["documents"] != len(outcome):
+        told = f"is of {metrics['documents']} documents, {run.outcome.name} of {len(outcome)}"
         raise DataError(told, where=str(run.metrics), hint="train it again")
     return metrics

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from linnaea.corpus.labels import LabelResolver
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.corpus.readers import read_documents
 from linnaea.corpus.records import cell
-from linnaea.errors import DataError
+from linnaea.errors import DataError, UsageError
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 LOOKED_AT = 10_000  # documents of train
@@ -63,7 +64,7 @@ class Found:
 
 def find_delimiter(data: DataConfig, task: TaskConfig, taxonomy: Taxonomy | None) -> Found | None:
     """What stands between labels in the tables of train; None: what the config says, or nothing."""
-    cells = _cells(data)
+    cells = _cells(data, data.files("train"))
     if not cells:
         return None
     usual = data.label_delimiter
@@ -91,13 +92,30 @@ def find_delimiter(data: DataConfig, task: TaskConfig, taxonomy: Taxonomy | None
         return Found(
             sign, f"{sign!r} stands between labels, as in {example!r}: it is data.label_delimiter now"
         )
-    hint = "data.label_delimiter if it stands between labels, task.separator if between the names of a path"
-    return Found(None, f"{example!r} counts as one label, with {sign!r} in its name: set {hint}")
+    given = json.dumps(sign, ensure_ascii=False)
+    hint = f"--label-delimiter {given} if it stands between labels, --separator {given} if between the names of a path"
+    return Found(None, f"{example!r} counts as one label, with {sign!r} in its name: give {hint}")
 
 
-def _cells(data: DataConfig) -> Counter[str]:
-    """How many documents have which cell; empty: there are no tables, or their cells are lists."""
-    files = [path for path in data.files("train") if _is_table(path, data.format)]
+def check_delimiter(data: DataConfig) -> None:
+    """Refuse a delimiter that was given and does nothing.
+
+    Raises:
+        UsageError: no cell holds it, or there are no tables.
+    """
+    where, sign = "--label-delimiter", data.label_delimiter
+    files = [*data.files("train"), *data.files("dev"), *data.files("test")]
+    if not any(_is_table(path, data.format) for path in files):
+        problem = f"stands between labels in the cells of a table, and {files[0]} is none"
+        raise UsageError(problem, where=where, hint="there labels are lists")
+    cells = _cells(data, files)
+    if 0 < cells.total() < LOOKED_AT and not any(sign in one for one in cells):
+        raise UsageError(f"{sign!r} stands in no label", where=where)
+
+
+def _cells(data: DataConfig, files: Collection[str]) -> Counter[str]:
+    """How many documents of ``files`` have which cell; empty: there are no tables, or their cells are lists."""
+    files = [path for path in files if _is_table(path, data.format)]
     whole = data.model_copy(update={"label_delimiter": UNCUT})
     documents = read_documents(files, whole, ErrorPolicy("skip"), need_labels=True)
     cells: Counter[str] = Counter()
@@ -163,16 +181,46 @@ def sign_between(label: str, task: TaskConfig, taxonomy: Taxonomy) -> str | None
     return None
 
 
-def path_note(labels: Collection[str]) -> str | None:
-    """What to say of labels that look like paths under another separator; None: they do not.
+@dataclass(frozen=True)
+class PathLike:
+    """Labels that look like paths under another separator.
 
-    Nearly all hold the sign, and what comes first comes again: with several continuations.
+    Attributes:
+        sign: between the names, with the spaces around it.
+        levels: of the taxonomy that they make.
+        ends: whether some labels begin or end with it.
+        numbers: whether all labels are numbers, too.
+    """
+
+    sign: str
+    levels: int
+    ends: bool
+    numbers: bool
+
+    def told(self, option: str) -> str:
+        """In one line; ``option``: how the separator is given, before its value."""
+        sign = json.dumps(self.sign, ensure_ascii=False)
+        do = f"take it away from the ends of labels, and give {option}" if self.ends else f"give {option}"
+        task = f'{{"type": "hierarchical", "separator": {sign}}}'
+        do = f'{do}{sign} (or set "task": {task}) to have {self.levels} levels'
+        if self.numbers:
+            return f"labels are numbers; if they are paths split by {sign}, {do}"
+        return f"labels look like paths split by {sign}: {do}"
+
+
+def find_paths(labels: Collection[str]) -> PathLike | None:
+    """What ``labels`` look like; None: not like paths.
+
+    Nearly all hold the sign, or are the beginning of one that does; and what comes first comes again, with several
+    continuations.
     """
     best: tuple[float, str] | None = None
     for sign in STEPS:
         paths = [names for label in labels if len(names := _names(label, sign)) > 1]
         first = {names[0] for names in paths}
-        share = len(paths) / max(len(labels), 1)
+        inner = {tuple(names[:n]) for names in paths for n in range(1, len(names))}
+        above = sum((names := _names(label, sign))[0] == label and tuple(names) in inner for label in labels)
+        share = (len(paths) + above) / max(len(labels), 1)
         if share < PATHS or len(set(map(tuple, paths))) < BELOW * len(first) or not all(map(all, paths)):
             continue
         if best is None or share > best[0]:
@@ -180,15 +228,12 @@ def path_note(labels: Collection[str]) -> str | None:
     if best is None:
         return None
     sign = best[1]
-    levels = max(len(_names(label, sign)) for label in labels)
-    ends = any(label != label.strip(f"{sign} ") for label in labels)
     held = [label for label in labels if sign in label]
-    spaced = f" {sign} " if all(label.count(f" {sign} ") == label.count(sign) for label in held) else sign
-    shown = json.dumps(spaced, ensure_ascii=False)
-    first_do = "take it away from the ends of labels, and " if ends else ""
-    return (
-        f"labels look like paths split by {shown}: {first_do}give --separator {shown} "
-        f'(or set "task": {{"type": "hierarchical", "separator": {shown}}}) to have {levels} levels'
+    return PathLike(
+        sign=f" {sign} " if all(label.count(f" {sign} ") == label.count(sign) for label in held) else sign,
+        levels=max(len(_names(label, sign)) for label in labels),
+        ends=any(label != label.strip(f"{sign} ") for label in labels),
+        numbers=all(re.fullmatch(r"\d+(\.\d+)?", label) for label in labels),
     )
 
 

@@ -16,6 +16,7 @@ from linnaea.corpus.document import Document
 from linnaea.corpus.stdlib import builtin_corpus
 from linnaea.errors import UsageError
 from linnaea.files import read_json
+from linnaea.metrics.kept import read_metrics
 from linnaea.model.answer import Answer
 from linnaea.model.model import Model
 from linnaea.reporter import Reporter, Silent
@@ -54,7 +55,7 @@ def demo(
     result = _trained(folder / name, preset, encoder, seed, reporter)
     metrics = {name: result.metrics}
     if result.folder.baseline.metrics.exists():
-        metrics["linear"] = read_json(result.folder.baseline.metrics)
+        metrics["linear"] = read_metrics(result.folder.baseline)
     reporter.note(f"report: {result.folder.report}")
     model, asked = result.model, list(questions or QUESTIONS)
     answers = dict(zip(asked, model.predict(asked), strict=True))

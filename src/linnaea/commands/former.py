@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from linnaea.config.config import Config
-from linnaea.errors import DataError, UsageError
+from linnaea.errors import ConfigError, UsageError
 from linnaea.files import STDIN, read_object, sha256
 from linnaea.model.folder import find, load
 from linnaea.model.model import Model
 from linnaea.run_folder import RunFolder
+from linnaea.shapes import TEXT, check
 from linnaea.strategies.classweights import TABLE, with_weights
 from linnaea.taxonomy.change import Change
-from linnaea.text.grown import NAMES, Generation
+from linnaea.text.grown import NAMES, Generation, read_record
 
 """What a run that grew tells of its growth."""
 
@@ -71,11 +72,14 @@ def open_former(path: Path, wish: Wish, plugins: Sequence[str]) -> Former:
     config, generations, categories = model.config, None, {}
     if folder != path and (path / "config.json").is_file():
         # A plug-in is code: it runs where it is asked for, not because a folder names it.
-        config = Config.build({**read_object(path / "config.json"), "plugins": list(plugins)})
-        if RunFolder(path).growth.is_file():
-            record = read_object(RunFolder(path).growth).get("generations")
-            items = record if isinstance(record, list) else [record]
-            generations = [Generation.from_json(one, str(RunFolder(path).growth)) for one in items]
+        run = RunFolder(path)
+        try:
+            config = Config.build({**read_object(run.config), "plugins": list(plugins)})
+        except ConfigError as error:
+            raise error.at(f"{run.config}: {error.where}" if error.where else str(run.config)) from None
+        if run.growth.is_file():
+            items = read_record(run)["generations"]
+            generations = [Generation.from_json(one, str(run.growth)) for one in items]
         if (path / TABLE).is_file():
             categories = _facts(path / TABLE)
     if generations is None or wish.former.get("train"):
@@ -92,13 +96,8 @@ def open_former(path: Path, wish: Wish, plugins: Sequence[str]) -> Former:
 
 def _facts(path: Path) -> dict[str, dict[str, Any]]:
     """What a run of one network a category tells of each."""
-    try:
-        rows = read_object(path)["categories"]
-        return {
-            str(row["id"]): {k: v for k, v in row.items() if k not in ("network", "instead")} for row in rows
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"does not hold what it should: {error}", where=str(path)) from None
+    rows = check(read_object(path), {"categories": [{"id": TEXT}]}, str(path))["categories"]
+    return {row["id"]: {k: v for k, v in row.items() if k not in ("network", "instead")} for row in rows}
 
 
 def new_files(old: Former, wish: Wish) -> dict[str, tuple[str, ...]]:

@@ -1,7 +1,8 @@
 """``linnaea grow``: a trained model under a changed taxonomy, of which only what changed is trained again.
 
 The new run folder has, besides what every run has, ``growth.json``: which model it came from, the plan's options, and all
-generations of documents with the taxonomy that each was labelled under. From it a model that grew can grow again.
+generations of documents with the taxonomy that each was labelled under. From it a model that grew can grow again. The page
+of the run reads there what it came from, and what was fitted again.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from linnaea.config.percategory import PerCategoryStrategyConfig
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.decision.decider import Decider
 from linnaea.errors import ConfigError, UsageError
-from linnaea.files import read_json, write_json
+from linnaea.files import read_object, write_json
+from linnaea.metrics.kept import read_metrics
 from linnaea.reporter import Reporter, Silent
 from linnaea.run_folder import RunFolder
 from linnaea.strategies.grow import Growth, growing, plan_growth
 from linnaea.taxonomy.change import Change, read_renames
 from linnaea.taxonomy.readers import read_taxonomy
-from linnaea.text.grown import Generation, grown_corpus
+from linnaea.text.grown import Generation, grown_corpus, read_record
 from linnaea.text.store import Corpus
 from linnaea.training.listeners import listened
 
@@ -113,7 +115,8 @@ def grow(
         if growth.empty:
             reporter.note("nothing to do: no category changes")
             return Grown(growth)
-        write_json(run.growth, record)
+        fitted = [growth.taxonomy.ids[column] for column in growth.fitted]
+        write_json(run.growth, {**record, "fitted": fitted})
         result = fit(
             config, corpus, run, resume=resume, reporter=reporter,
             strategy=growing(config, growth, old.categories),
@@ -227,17 +230,21 @@ def _resumed(run: RunFolder, config: Config, record: dict[str, Any]) -> Result |
         if run.begun:
             raise UsageError("this run is not of `linnaea grow`", where=str(run.path))
         return None
-    for file, now in ((path, record), (run.config, config.dump())):
-        before, now = read_json(file), json.loads(json.dumps(now))
+    begun = read_record(run)
+    begun.pop("fitted", None)  # follows from the rest
+    for file, before, now in ((path, begun, record), (run.config, read_object(run.config), config.dump())):
+        now = json.loads(json.dumps(now))
         if before != now:
             changed = ", ".join(sorted(k for k in {*before, *now} if before.get(k) != now.get(k)))
             hint = "resume with what it began with, or give --overwrite"
             raise ConfigError(
                 f"differs from what the run began with in: {changed}", where=str(file), hint=hint
             )
-    if (run.model / "model.json").exists() and (run.metrics.exists() or not config.data.files("test")):
-        return Result(run, read_json(run.metrics) if run.metrics.exists() else {})
-    return None
+    if not (run.model / "model.json").exists():
+        return None
+    if run.metrics.exists():
+        return Result(run, read_metrics(run))
+    return None if config.data.files("test") or run.outcome.exists() else Result(run, {})
 
 
 __all__ = ["Grown", "Wish", "grow"]

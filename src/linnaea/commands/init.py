@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from linnaea.commands.advice import better_told, no_labels
-from linnaea.commands.delimiter import find_delimiter, path_note
+from linnaea.commands.delimiter import check_delimiter, find_delimiter, find_paths
 from linnaea.commands.kinds import split_of
 from linnaea.config.config import Config
 from linnaea.config.presets import AIMS, PRESETS, CorpusFacts, preset_config
@@ -82,7 +82,7 @@ def init(
 
     Raises:
         UsageError: an unknown preset or aim; a folder without a train file; ``output`` is there already; a
-            separator that no label holds.
+            separator or a delimiter that no label holds.
         DataError: a broken document, an unknown label, a corpus without labels: with ``file:line``.
         TaxonomyError: the taxonomy is broken.
     """
@@ -101,9 +101,11 @@ def init(
     files = {name: str(path) for name, path in found.items()}
     task = TaskConfig.read({**between, **({} if taxonomy is None else {"taxonomy": str(taxonomy)})}, "task")
     known = None if taxonomy is None else read_taxonomy(str(taxonomy), task.taxonomy_format, task.separator)
-    delimiter = None
+    delimiter, read = None, DataConfig.read({**files, **reading}, "data")
     if label_delimiter is None:
-        delimiter = find_delimiter(DataConfig.read({**files, **reading}, "data"), task, known)
+        delimiter = find_delimiter(read, task, known)
+    else:
+        check_delimiter(read)
     if delimiter is not None and delimiter.sign is not None:
         reading["label_delimiter"] = delimiter.sign
     facts, note = _look(DataConfig.read({**files, **reading}, "data"), task, known, reporter)
@@ -206,7 +208,8 @@ def _look(
     _check_differ(found.taxonomy, train.counts_C, train.documents, ", ".join(data.files("train")))
     splits = [train] if dev is None else [train, dev]
     only = sum(int(split.counts_C[0]) for split in splits if split.counts_C is not None)
-    note = path_note(found.taxonomy.ids) if taxonomy is None and found.taxonomy.depth == 1 else None
+    paths = find_paths(found.taxonomy.ids) if taxonomy is None and found.taxonomy.depth == 1 else None
+    note = None if paths is None else paths.told("--separator ")
     facts = texts.facts(
         documents=sum(split.documents for split in splits),
         categories=len(found.taxonomy),

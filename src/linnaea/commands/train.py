@@ -18,9 +18,11 @@ from linnaea.config.registry import metrics as further
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.errors import ConfigError, UsageError, suggest
 from linnaea.files import read_json, write_json
+from linnaea.metrics.kept import read_metrics
 from linnaea.report.page import write_report
 from linnaea.reporter import Reporter, Silent
 from linnaea.run_folder import RunFolder
+from linnaea.shapes import OBJECT, check
 from linnaea.strategies.build import build_strategy
 from linnaea.strategies.classweights import keep_weights, with_weights
 from linnaea.taxonomy.taxonomy import Taxonomy
@@ -158,7 +160,8 @@ def _executed_by(name: str, config: Config) -> Config:
 
 def _finished(run: RunFolder, config: Config, reporter: Reporter) -> Result | None:
     """The result of a run that is finished already; a run of another config is refused."""
-    before = _decisive(read_json(run.config))
+    hint = "give --overwrite to start again"
+    before = _decisive(check(read_json(run.config, hint=hint), OBJECT, str(run.config), hint=hint))
     now = _decisive(json.loads(json.dumps(config.dump())))
     if before != now:
         changed = ", ".join(sorted(k for k in {*before, *now} if before.get(k) != now.get(k)))
@@ -168,16 +171,18 @@ def _finished(run: RunFolder, config: Config, reporter: Reporter) -> Result | No
             hint="resume with the config it began with",
         )
     if run.metrics.exists() and (run.model / "model.json").exists():
+        metrics = read_metrics(run)
         reporter.note(f"{run.path}: this run is finished")
         if run.outcome.exists() and not run.report.exists():  # it was stopped before the last step
             write_report(run)
-        return Result(run, read_json(run.metrics))
+        return Result(run, metrics)
     return None
 
 
 def _decisive(value: dict[str, Any]) -> dict[str, Any]:
     """A config without what only says who does the work: another executor may go on with a run."""
-    strategy = value.get("training", {}).get("strategy", {})
+    training = value.get("training")
+    strategy = training.get("strategy") if isinstance(training, dict) else None
     if isinstance(strategy, dict):
         for key in ("executor", "workers"):
             strategy.pop(key, None)

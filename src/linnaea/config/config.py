@@ -19,7 +19,7 @@ from linnaea.config.neuralclassifier import Conversion, convert, is_old
 from linnaea.config.objective import ObjectiveConfig
 from linnaea.config.outcome import DecisionConfig, EvaluationConfig, RunConfig
 from linnaea.config.part import Part, dotted, first_problem, prose
-from linnaea.config.reading import anchor, apply, load_plugin, plugin_path, read_config
+from linnaea.config.reading import anchor, apply, dots_alone, load_plugin, plugin_path, read_config
 from linnaea.config.task import DataConfig, InputConfig, TaskConfig
 from linnaea.config.training import TrainingConfig
 from linnaea.errors import ConfigError
@@ -134,10 +134,11 @@ def _heard(conversion: Conversion, converted: Callable[[Conversion], None] | Non
 def _as_set(error: ConfigError, settings: Sequence[str], conversion: Conversion | None) -> ConfigError | None:
     """``error`` with ``--set`` as its place, if its key was set that way; None: it was not."""
     where, hint, unknown = error.where or "", error.hint, error.message == "unknown key"
-    for key in (setting.partition("=")[0] for setting in settings):
-        below = where.startswith(key) and where[len(key) : len(key) + 1] in ("", ".", "[", " ")
+    place = dots_alone(where)
+    for key in (dots_alone(setting.partition("=")[0]) for setting in settings):
+        below = place.startswith(key) and place[len(key) : len(key) + 1] in ("", ".", " ")
         # An unknown part is told without the key that was set in it: "train" of "train.num_epochs".
-        if not below and not (unknown and key.startswith(f"{where}.")):
+        if not below and not (unknown and key.startswith(f"{place}.")):
             continue
         if conversion is not None and unknown:
             native = [row.became.partition(" =")[0] for row in conversion.rows if row.key == key]

@@ -130,13 +130,14 @@ def plugin_path(name: str, folder: Path) -> str:
 def apply(value: dict[str, Any], setting: str) -> None:
     """Put one ``a.b=value`` into the config: JSON, else a string; an object replaces.
 
-    A number leads into a list of objects: ``training.strategy.members.0.seeds``. Paths in the value are relative to
-    the current folder.
+    A number leads into a list of objects: ``training.strategy.members.0.seeds``, or ``members[0]`` as errors name it.
+    Paths in the value are relative to the current folder.
 
     Raises:
         ConfigError: not KEY=VALUE, or the key leads through something that is no object.
     """
     name, equals, text = setting.partition("=")
+    name = dots_alone(name)
     steps = name.split(".")
     if not equals or not all(steps):
         raise ConfigError(f"expected KEY=VALUE, got {setting!r}", where="--set")
@@ -161,6 +162,11 @@ def apply(value: dict[str, Any], setting: str) -> None:
         part[key] = _absolute(item, Path.cwd(), tuple(place))
     elif isinstance(item, dict):
         anchor(item, Path.cwd(), place)
+
+
+def dots_alone(key: str) -> str:
+    """``a.0.b`` for ``a[0].b``."""
+    return re.sub(r"\[(\d+)\]", r".\1", key)
 
 
 def within_member(steps: Sequence[str]) -> Sequence[str]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from linnaea.config.part import Nested, Part, shown
-from linnaea.config.reading import _no_repeats, _Repeated, anchor, within_member
+from linnaea.config.reading import _no_repeats, _Repeated, anchor, dots_alone, within_member
 from linnaea.errors import ConfigError, suggest
 
 SEARCHED = ("input", "model", "objective", "training", "decision")
@@ -141,8 +141,11 @@ class Space:
         if not value:
             raise ConfigError("is empty: nothing to search", where=place)
         entries: dict[str, Entry] = {}
-        for key, item in value.items():
+        for given, item in value.items():
+            key = dots_alone(given)
             try:
+                if key in entries:
+                    raise ConfigError("is given twice", where=given)
                 _check_key(key)
                 entries[key] = _entry(key, item, folder or Path.cwd())
             except ConfigError as error:

@@ -5,12 +5,14 @@ Shape letters: K classes (labels that ``predict`` can give), C categories.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from linnaea.commands.delimiter import find_paths
 from linnaea.config.task import TaskConfig
 from linnaea.corpus.labels import LabelError, LabelResolver, read_off
 from linnaea.corpus.records import received
@@ -60,6 +62,10 @@ def _task(target: Target, value: dict[str, Any], given: bool) -> TaskConfig:
         given = given or part.get("taxonomy") is not None
         flat = "multiclass" if target.kind == "one" else "multilabel"
         paths = any(separator in label for label in target.written)
+        if not paths and not given and part.get("separator") is not None:
+            raise InputError(f"{separator!r} stands in no label", where="separator")
+        if not paths and not given and (likely := find_paths(set(target.written))) is not None:
+            warnings.warn(likely.told("separator="), UserWarning, stacklevel=2)
         part["type"] = "hierarchical" if given or paths else flat
     task = TaskConfig.read(part, "task")
     if target.kind == "one" and task.type in ("binary", "multilabel"):

@@ -28,7 +28,7 @@ from linnaea.metrics.addends import Addends, Sums
 from linnaea.metrics.alignment import aligned
 from linnaea.metrics.areas import Steps
 from linnaea.metrics.bootstrap import CONFIDENCE, at_once, drawn_again, draws_for, ends, exchanged, gathered
-from linnaea.metrics.counts import ratio
+from linnaea.metrics.counts import pair_keys, ratio
 from linnaea.metrics.exact import EQUAL, exact_p
 from linnaea.metrics.intervals import areas_at, steps_for
 from linnaea.metrics.outcome import Outcome
@@ -72,6 +72,11 @@ class Difference:
     holm: float
 
     @property
+    def equal(self) -> bool:
+        """Whether it is the same in both, whichever documents are drawn."""
+        return self.value == 0 and self.interval is not None and not any(self.interval)
+
+    @property
     def winner(self) -> str | None:
         """``first`` or ``second``, where ``holm`` is below 0.05."""
         if self.holm >= LEVEL or self.value == 0:
@@ -101,6 +106,7 @@ class Paired:
         levels: of each level, by name.
         categories: F1 of each category.
         support_C: int64, documents of each category.
+        differing: documents that the two decide differently.
     """
 
     taxonomy: Taxonomy
@@ -111,6 +117,7 @@ class Paired:
     levels: Sequence[Mapping[str, Difference]]
     categories: Sequence[Difference]
     support_C: np.ndarray
+    differing: int
 
     def wins(self) -> dict[str, Any]:
         """Of each run: in how many categories its F1 is higher, and in which of them surely (by id)."""
@@ -128,6 +135,7 @@ class Paired:
         numbers = [level for level, _ in self.taxonomy.levels()]
         return {
             "documents": self.documents,
+            "differing": self.differing,
             "confidence": CONFIDENCE,
             "resamples": self.resamples,
             "seed": self.seed,
@@ -189,7 +197,14 @@ def compare_outcomes(a: Outcome, b: Outcome, *, resamples: int = RESAMPLES, seed
         [{name: made(("levels", i, name)) for name in OF_LEVELS} for i in range(a.taxonomy.depth)],
         _categories(a, b, by_category_CR, first, second),
         a.gold.counts(len(a.taxonomy)),
+        _differing(a, b),
     )
+
+
+def _differing(a: Outcome, b: Outcome) -> int:
+    columns = len(a.taxonomy)
+    first, second = (pair_keys(side.decisions.chosen, columns) for side in (a, b))
+    return len(np.unique(np.setxor1d(first, second, assume_unique=True) // columns))
 
 
 def _of_draws(drawn_R: np.ndarray, value: float) -> float:

@@ -88,6 +88,7 @@ _LEVEL = ("level", "categories", "micro_f1", "macro_f1")
 
 def _pair(pair: Paired) -> dict[str, Any]:
     return {
+        "differing": pair.differing,
         "levels": [
             {name: _difference(difference) for name, difference in level.items()} for level in pair.levels
         ],

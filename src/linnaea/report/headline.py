@@ -56,12 +56,13 @@ def looked_up(value: Any, place: str) -> Any:
 
 
 def headline(
-    metrics: Metrics, baseline: Metrics | None, guess: Majority | None, strategy: str
+    metrics: Metrics, baseline: Metrics | None, guess: Majority | None, strategy: str, *, grown: bool = False
 ) -> dict[str, Any]:
     """Rows for the table, the first ones for the cards, and the verdict.
 
     Args:
         baseline: the metrics of the linear yardstick on the same documents; None: there is none.
+        grown: the run is one of ``linnaea grow``.
     """
     beside = {**(metrics.get("baseline") or {}), **(baseline or {})}
     guessed = {}
@@ -92,17 +93,26 @@ def headline(
         "confidence": looked_up(metrics, "intervals.confidence"),
         "resamples": looked_up(metrics, "intervals.resamples"),
         "baseline": looked_up(beside, "micro.f1") is not None,
-        "verdict": verdict(rows, strategy, looked_up(metrics, "baseline.missing")),
+        "verdict": verdict(rows, strategy, looked_up(metrics, "baseline.missing"), grown=grown),
         "better_than_guess": None if guess is None else metrics["micro"]["f1"] > guess.micro.f1,
     }
 
 
-def verdict(rows: list[dict[str, Any]], strategy: str, missing: str | None = None) -> dict[str, str]:
+def verdict(
+    rows: list[dict[str, Any]], strategy: str, missing: str | None = None, *, grown: bool = False
+) -> dict[str, str]:
     """Whether the run is better than the linear baseline, in plain words: ``kind`` and ``text``.
 
     Args:
         missing: what kept a baseline from being trained.
+        grown: the run is one of ``linnaea grow``.
     """
+    if strategy == "linear" and grown:
+        text = (
+            "These linear models were grown, not fitted afresh to all documents; no linear baseline stands beside them "
+            "(train the strategy linear on the same documents, and compare)."
+        )
+        return {"kind": "none", "text": text}
     if strategy == "linear":
         return {"kind": "none", "text": "This run is the linear strategy itself, the one to beat."}
     told, kinds = [], []
@@ -147,4 +157,4 @@ def judged(difference: Mapping[str, Any]) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+    return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")  # there is no −0

@@ -24,7 +24,10 @@ from linnaea.corpus.labels import LabelResolver
 from linnaea.corpus.policy import ErrorPolicy
 from linnaea.corpus.split import stratified_split
 from linnaea.errors import DataError, UsageError
+from linnaea.files import read_json
 from linnaea.ragged import Ragged
+from linnaea.run_folder import RunFolder
+from linnaea.shapes import FLAG, OBJECT, TEXT, check
 from linnaea.taxonomy.change import Change
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.build import stored_columns, told
@@ -36,6 +39,18 @@ from linnaea.text.store import Corpus, Picked, Split
 from linnaea.text.workers import Job
 
 NAMES = ("train", "dev", "test")
+_GENERATION = {
+    "taxonomy": OBJECT,
+    "renames": {"*": TEXT},
+    "files": {name: [TEXT] for name in NAMES},
+}
+_RECORD = {
+    "model": {"path": TEXT, "digest": TEXT},
+    "descendants": FLAG,
+    "train_all": FLAG,
+    "generations": [_GENERATION],
+    "fitted?": [TEXT],
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +77,22 @@ class Generation:
         Raises:
             DataError: broken.
         """
-        try:
-            files = {name: tuple(map(str, value["files"][name])) for name in NAMES}
-            return cls(Taxonomy.from_json(value["taxonomy"], where), files, dict(value["renames"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"does not hold what it should: {error}", where=where) from None
+        check(value, _GENERATION, where)
+        files = {name: tuple(value["files"][name]) for name in NAMES}
+        return cls(Taxonomy.from_json(value["taxonomy"], where), files, dict(value["renames"]))
+
+
+def read_record(run: RunFolder) -> dict[str, Any]:
+    """The content of ``growth.json``, by which a model that grew can grow again.
+
+    Raises:
+        DataError: missing, broken or of the wrong shape.
+    """
+    where, hint = str(run.growth), "grow the older model once more: linnaea grow ... --overwrite"
+    record: dict[str, Any] = check(read_json(run.growth, hint=hint), _RECORD, where, hint=hint)
+    if len(record["generations"]) < 2:
+        raise DataError("generations must be two at least", where=where, hint=hint)
+    return record
 
 
 def changes_of(generations: Sequence[Generation]) -> list[Change]:

@@ -17,7 +17,11 @@ function el(tag, attributes, ...children) {
 
 const minus = (text) => text.replace("-", "−");
 const score = (value, digits = 3) => (value === null || value === undefined ? "–" : minus(value.toFixed(digits)));
-const signed = (value) => (value > 0 ? "+" : "") + minus(value.toFixed(3));
+// What is rounded to nothing has no sign.
+const signed = (value) => {
+  const text = value.toFixed(3);
+  return Number(text) === 0 ? "0.000" : (value > 0 ? "+" : "") + minus(text);
+};
 const count = (value) => (value === null || value === undefined ? "–" : Number(value).toLocaleString("en"));
 const plural = (value, one, many) => `${count(value)} ${value === 1 ? one : many}`;
 const range = (interval, form = score) =>

@@ -5,6 +5,7 @@ const OTHERS = NAMES.slice(1);
 const SIGNS = ["circle", "square", "diamond", "cross", "x", "triangle-up"];
 const ofRun = (c, i) => [c.run, c.base, c.guess, c.marker, c.runSoft, c.baseSoft][i % 6];
 const sign = (difference) => (difference && difference.winner ? (difference.winner === "second" ? "better" : "worse") : "same");
+const equal = (difference) => difference.value === 0 && (difference.interval || [1]).every((end) => end === 0);
 const chance = (p) => (p < 0.001 ? "p < 0.001" : `p = ${score(p)}`);
 
 function start() {
@@ -30,15 +31,20 @@ function start() {
 function verdicts() {
   byId("verdicts").replaceChildren(
     ...OTHERS.map((name, i) => {
-      const found = { better: [], worse: [], same: [] };
-      for (const row of DATA.measures) if (row.differences[i]) found[sign(row.differences[i])].push(row.name);
+      const found = { better: [], worse: [], equal: [], same: [] };
+      for (const { name, differences } of DATA.measures) {
+        const difference = differences[i];
+        if (difference) found[equal(difference) ? "equal" : sign(difference)].push(name);
+      }
       const parts = [
         ["better", "better in"],
         ["worse", "worse in"],
+        ["equal", "equal in"],
         ["same", "cannot be told apart in"],
       ]
         .filter(([kind]) => found[kind].length)
         .map(([kind, words]) => `${words} ${listed(found[kind])}`);
+      if (!DATA.pairs[i].differing) parts.unshift("the same decisions in all documents");
       const kind =
         found.better.length && !found.worse.length ? "better" : found.worse.length && !found.better.length ? "worse" : "none";
       return el("p", { class: `verdict ${kind}` }, `${name} against ${NAMES[0]}: ${parts.join("; ")}.`);
