@@ -14,8 +14,8 @@ import pytest
 from linnaea.cli.compare import _captions, _cells
 from linnaea.commands.compare import compare
 from linnaea.errors import UsageError
+from linnaea.metrics.difference import Difference
 from linnaea.metrics.outcome import Outcome
-from linnaea.metrics.paired import Difference
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 from .conftest import documents, write_lines

@@ -183,8 +183,12 @@ class TestSeparator:
             "init", table(corpus / "rows.csv", ["red;green", "blue"] * 9), "--label-delimiter", "|"
         )
         assert (told.code, told.err) == (2, "error: --label-delimiter: '|' stands in no label\n")
+        assert (
+            linnaea("init", table(corpus / "one.csv", ["red", "blue"] * 9), "--label-delimiter", ";").code
+            == 0
+        )
         write_lines(corpus / "rows.jsonl", [{"text": "one", "labels": ["red|green"]}] * 3)
-        told = linnaea("init", "rows.jsonl", "--label-delimiter", "|")
+        told = linnaea("init", "rows.jsonl", "--label-delimiter", "|", "--overwrite")
         assert told.code == 2
         assert "stands between labels in the cells of a table, and rows.jsonl is none" in told.err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -80,10 +81,33 @@ def test_answers_that_nobody_reads_end_there(corpus: Path, linnaea: Call, unread
     assert code == 3 and told.startswith("error: nowhere.jsonl")
 
 
+def test_a_broken_pipe_of_something_else_is_a_failure(
+    corpus: Path, linnaea: Call, unread: Unread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (BrokenPipeError(errno.EPIPE, "the socket of a listener"), BrokenPipeError("of a process")):
+
+        def broken(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("linnaea.commands.train.train", broken)
+        done = linnaea("train", "linear.json")
+        told = "error: a pipe or connection of the run was closed at its other end\n"
+        assert (done.code, done.err) == (1, told)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["schema"], ["check", "taxonomy.tsv"]])
+def test_output_that_was_closed_before_we_began(corpus: Path, arguments: list[str]) -> None:
+    made = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-m", "linnaea", *arguments],
+        cwd=corpus, stderr=subprocess.PIPE, timeout=60,
+    )  # fmt: skip
+    assert (made.returncode, made.stderr) == (0, b"")
+
+
 def test_nothing_is_left_to_fail_when_python_ends() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    for argument, code in (("schema", 0), ("--help", 141)):
+    for argument, code in (("schema", 0), ("--version", 0), ("--help", 141)):
         made = subprocess.run(
             [sys.executable, "-m", "linnaea", argument], stdout=writing, stderr=subprocess.PIPE, timeout=60
         )

@@ -194,6 +194,22 @@ def test_asked_for_at_prediction() -> None:
         with_decoding(beside, "one_path")
 
 
+def test_one_path_a_document_stays_one_under_another_decoding() -> None:
+    """Decoders that add ancestors reach what stood apart; without them a follower is a second category."""
+    apart = Decider(
+        tree((), (0,), (0,), (1,)), np.array([0.5, np.inf, 0.5, 0.5]), decoding("one_path"), paths="one"
+    )
+    for asked in ("max", "ancestors"):
+        with pytest.raises(UsageError, match="'c2' has no network"):
+            with_decoding(apart.following([2]), asked)
+    alone = Decider(
+        tree((), (0,)), np.full(2, 0.5), decoding("ancestors"), paths="one", closure="none"
+    ).following([1])
+    with pytest.raises(UsageError, match="'c1' has no network"):
+        with_decoding(alone, "none")
+    assert with_decoding(alone, None) is alone
+
+
 def replaced(decider: Decider, bounds: list[float]) -> Decider:
     return Decider(decider.taxonomy, np.array(bounds), decider.decoding).following(decider.follows)
 

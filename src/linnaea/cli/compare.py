@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from linnaea.commands.compare import Comparison
-    from linnaea.metrics.paired import Difference, Paired
+    from linnaea.metrics.difference import Difference
+    from linnaea.metrics.paired import Paired
 
 MEASURES = {
     "micro_f1": ("micro-F1", "micro", "f1"),

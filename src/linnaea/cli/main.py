@@ -23,7 +23,7 @@ from linnaea.cli.init import init
 from linnaea.cli.options import AsJson, Plugins
 from linnaea.cli.predict import evaluate, predict
 from linnaea.cli.report import report
-from linnaea.cli.streams import CUT, drop, tell, unread
+from linnaea.cli.streams import CUT, behind, drop, tell, unread
 from linnaea.cli.tune import tune
 from linnaea.errors import LinnaeaError
 
@@ -39,7 +39,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"linnaea {__version__}")
+        tell(f"linnaea {__version__}\n")
         raise typer.Exit
 
 
@@ -188,16 +188,17 @@ def demo(
     from linnaea.commands.demo import demo as work
 
     with Display() as display:
-        work(
+        value = work(
             folder,
             query or [],
             preset=preset,
             encoder=encoder,
             seed=seed,
-            as_json=as_json,
             reporter=display,
-            show=display.demo,
+            show=None if as_json else display.demo,
         )
+        if as_json:
+            display.json(value)
 
 
 app.command()(grow)
@@ -211,14 +212,17 @@ app.add_typer(prepare.app, name="prepare")
 
 def main() -> None:
     """Entry point: turns errors into one line on stderr and an exit code."""
+    before = behind(sys.stdout)
     try:
         code = app(standalone_mode=False) or 0
         tell("")  # what stdout holds back is written here, where it cannot fail unseen
         sys.exit(code)
     except SystemExit as left:
-        if unread(left):
+        if unread(left, before):
             drop(sys.stdout)
             sys.exit(CUT)
+        if isinstance(left.__context__, BrokenPipeError):
+            _leave_for_pipe(left.__context__)
         raise
     except LinnaeaError as error:
         _leave(f"error: {error}", error.exit_code)
@@ -226,6 +230,8 @@ def main() -> None:
         _leave("interrupted", 130)
     except typer.Abort:
         _leave("interrupted", 130)
+    except BrokenPipeError as error:
+        _leave_for_pipe(error)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             _leave_for_plugin(error)
@@ -256,6 +262,11 @@ def _leave_for_plugin(error: Exception) -> None:
         _leave(
             f"error: {LinnaeaError(f'{type(error).__name__}: {error}', where=f'{file}:{line}', hint=hint)}", 3
         )
+
+
+def _leave_for_pipe(error: BrokenPipeError) -> None:
+    _leave_for_plugin(error)
+    _leave("error: a pipe or connection of the run was closed at its other end", 1)
 
 
 def _leave(message: Any, code: int) -> None:

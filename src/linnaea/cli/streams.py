@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 from typing import IO
 
@@ -16,7 +17,9 @@ CUT = 141  # 128 + SIGPIPE
 
 def drop(stream: IO[str]) -> None:
     """Send what is still written to ``stream`` nowhere, what it holds back among it."""
-    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor has no reader to lose
+    with contextlib.suppress(
+        OSError, ValueError, AttributeError
+    ):  # without a descriptor there is no reader to lose
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, stream.fileno())
@@ -25,7 +28,9 @@ def drop(stream: IO[str]) -> None:
 
 
 def tell(text: str) -> None:
-    """Write ``text`` to standard output, all at once."""
+    """Write ``text`` to standard output, all at once; nowhere where that was closed before we began (``>&-``)."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -33,6 +38,35 @@ def tell(text: str) -> None:
         drop(sys.stdout)
 
 
-def unread(left: SystemExit) -> bool:
-    """Whether a command left because nobody reads its output; the parser turns that into exit code 1."""
-    return isinstance(left.__context__, BrokenPipeError)
+def behind(stream: IO[str] | None) -> tuple[int, int] | None:
+    """What ``stream`` writes to, as the system counts it; None: nothing that it knows of."""
+    try:
+        found = os.fstat(stream.fileno())  # type: ignore[union-attr]  # an AttributeError is expected
+    except (AttributeError, OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def unread(left: SystemExit, before: tuple[int, int] | None) -> bool:
+    """Whether a command left because nobody reads its output; the parser turns that into exit code 1.
+
+    A pipe or socket of something else, which broke in the middle of the work, is a failure like any other.
+
+    Args:
+        before: what was ``behind`` standard output when the command began; a console may have put something else there.
+    """
+    if not isinstance(left.__context__, BrokenPipeError) or before is None:
+        return False
+    return behind(sys.stdout) != before or _is_broken(sys.stdout)
+
+
+def _is_broken(stream: IO[str]) -> bool:
+    try:
+        stream.flush()  # what could not be written is still there
+    except BrokenPipeError:
+        return True
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

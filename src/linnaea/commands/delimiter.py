@@ -109,7 +109,8 @@ def check_delimiter(data: DataConfig) -> None:
         problem = f"stands between labels in the cells of a table, and {files[0]} is none"
         raise UsageError(problem, where=where, hint="there labels are lists")
     cells = _cells(data, files)
-    if 0 < cells.total() < LOOKED_AT and not any(sign in one for one in cells):
+    usual = sign == DataConfig().label_delimiter
+    if not usual and 0 < cells.total() < LOOKED_AT and not any(sign in one for one in cells):
         raise UsageError(f"{sign!r} stands in no label", where=where)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -34,7 +32,6 @@ def demo(
     preset: str = "balanced",
     encoder: str | None = None,
     seed: int = 1,
-    as_json: bool = False,
     reporter: Reporter | None = None,
     show: Callable[[dict[str, Any], dict[str, Answer], Model, bool], None] | None = None,
 ) -> dict[str, Any]:
@@ -63,9 +60,7 @@ def demo(
         "metrics": metrics,
         "answers": {question: answer.to_json()["categories"] for question, answer in answers.items()},
     }
-    if as_json:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    elif show is not None:
+    if show is not None:
         show(metrics, answers, model, not questions)
     return value
 

@@ -40,7 +40,8 @@ def with_decoding(decider: Decider, asked: Asked | None, top_k: int | None = Non
     try:
         decoding = decider.decoding if asked is None else _read(asked)
         decoding.check(decider.closure, top_k)
-        _check_path(decider, decoding)
+        if isinstance(decoding, PathConfig) or (asked is not None and decider.paths == "one"):
+            _check_path(decider, decoding)
     except ConfigError as error:
         raise UsageError(error.message, where=error.where, hint=error.hint) from None
     if asked is None:
@@ -51,14 +52,12 @@ def with_decoding(decider: Decider, asked: Asked | None, top_k: int | None = Non
 
 
 def _check_path(decider: Decider, decoding: DecodingConfig) -> None:
-    """Refuse an exactly single path beside which something would be decided."""
-    if isinstance(decoding, PathConfig):
-        never_C = np.isinf(decider.thresholds_C)
-        never_C[list(decider.follows)] = False
-        hint = 'use "max", "ancestors" or "top_down"'
-        check_one_path(
-            decider.taxonomy, decider.closure, decoding, never_C, decider.follows, "decoding", hint
-        )
+    """Refuse a single path beside which something would be decided."""
+    never_C = np.isinf(decider.thresholds_C)
+    never_C[list(decider.follows)] = False
+    one = decider.paths == "one"
+    hint = "leave it out: the model has its own" if one else 'use "max", "ancestors" or "top_down"'
+    check_one_path(decider.taxonomy, decider.closure, decoding, never_C, decider.follows, "decoding", hint)
 
 
 def _read(asked: Asked) -> DecodingConfig:

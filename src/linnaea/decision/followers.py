@@ -56,17 +56,18 @@ def by_thresholds(support_C: np.ndarray, found_C: np.ndarray | None, follows: Se
 
 def with_parents(predictions: Predictions, follows: Sequence[int]) -> Predictions:
     """A follower's score becomes the lowest of its parents: it reaches a threshold where all of them do."""
-    if not len(follows):
+    if not len(follows) or not len(predictions):
         return predictions
     taxonomy, parts = predictions.taxonomy, []
-    for _, block in predictions.blocks():
-        block_NC = block.copy()
+    whole_NC = None if predictions.sparse else np.empty_like(predictions.scores)
+    for rows, block in predictions.blocks():
+        block_NC = block.copy() if whole_NC is None else whole_NC[rows]
+        block_NC[:] = block
         for column in follows:
             block_NC[:, column] = block_NC[:, taxonomy.parents[column]].min(axis=1, initial=1)
-        parts.append(csr_array(block_NC) if predictions.sparse else block_NC)
-    if not parts:
-        return predictions
-    scores = csr_array(vstack(parts, format="csr")) if predictions.sparse else np.concatenate(parts)
+        if whole_NC is None:
+            parts.append(csr_array(block_NC))
+    scores = csr_array(vstack(parts, format="csr")) if whole_NC is None else whole_NC
     return Predictions(predictions.ids, taxonomy, scores)
 
 

@@ -29,6 +29,7 @@ from linnaea.metrics.alignment import aligned
 from linnaea.metrics.areas import Steps
 from linnaea.metrics.bootstrap import CONFIDENCE, at_once, drawn_again, draws_for, ends, exchanged, gathered
 from linnaea.metrics.counts import pair_keys, ratio
+from linnaea.metrics.difference import Difference
 from linnaea.metrics.exact import EQUAL, exact_p
 from linnaea.metrics.intervals import areas_at, steps_for
 from linnaea.metrics.outcome import Outcome
@@ -37,7 +38,6 @@ from linnaea.metrics.sums import Measures, Place
 from linnaea.taxonomy.taxonomy import Taxonomy
 
 RESAMPLES = 2000
-LEVEL = 1 - CONFIDENCE  # below it a corrected p counts
 DRAWS = 2**25  # differences of categories that are kept for their intervals
 MEASURES: dict[str, Place] = {
     "micro_f1": ("micro", "f1"),
@@ -52,49 +52,6 @@ OF_LEVELS = ("micro_f1", "macro_f1")
 RANKED = (
     "average_precision"  # of scores, which have no scale that two systems share: they cannot be exchanged
 )
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One measure of two runs.
-
-    Attributes:
-        value: second - first.
-        interval: of ``value``; None: it would cost too much.
-        p: that chance alone tells the runs apart; ``holm``: the same, corrected.
-    """
-
-    first: float
-    second: float
-    value: float
-    interval: tuple[float, float] | None
-    p: float
-    holm: float
-
-    @property
-    def equal(self) -> bool:
-        """Whether it is the same in both, whichever documents are drawn."""
-        return self.value == 0 and self.interval is not None and not any(self.interval)
-
-    @property
-    def winner(self) -> str | None:
-        """``first`` or ``second``, where ``holm`` is below 0.05."""
-        if self.holm >= LEVEL or self.value == 0:
-            return None
-        return "second" if self.value > 0 else "first"
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it."""
-        interval = None if self.interval is None else list(self.interval)
-        return {
-            "first": self.first,
-            "second": self.second,
-            "value": self.value,
-            "interval": interval,
-            "p": self.p,
-            "holm": self.holm,
-            "winner": self.winner,
-        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,9 @@ import numpy as np
 from linnaea.errors import UsageError
 from linnaea.metrics.alignment import aligned
 from linnaea.metrics.confusion import Confusions
+from linnaea.metrics.difference import LEVEL
 from linnaea.metrics.exact import exact_p
-from linnaea.metrics.paired import LEVEL, holm
+from linnaea.metrics.paired import holm
 from linnaea.report.curves import curves
 from linnaea.report.mistakes import Kept, mistakes
 from linnaea.taxonomy.taxonomy import Taxonomy

@@ -12,7 +12,8 @@ from linnaea.report.headline import DIFFERENCES, ROWS, looked_up
 from linnaea.report.shell import page
 
 if TYPE_CHECKING:
-    from linnaea.metrics.paired import Difference, Paired
+    from linnaea.metrics.difference import Difference
+    from linnaea.metrics.paired import Paired
 
 
 def write_comparison(

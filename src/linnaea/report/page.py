@@ -61,7 +61,7 @@ def report_data(run: RunFolder) -> dict[str, Any]:
     strategy = str(config.get("training", {}).get("strategy", {}).get("type", "joint"))
     # Where it is missing, what lies there all the same is not of this run.
     missing = metrics.get("baseline", {}).get("missing")
-    baseline = None if missing or not run.baseline.metrics.is_file() else read_metrics(run.baseline)
+    baseline = None if missing or not run.baseline.metrics.is_file() else read_metrics(run.baseline, taxonomy)
     guess, surely = None, None
     single = config.get("task", {}).get("type") == "multiclass"
     if outcome is not None:
