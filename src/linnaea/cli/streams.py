@@ -17,9 +17,8 @@ CUT = 141  # 128 + SIGPIPE
 
 def drop(stream: IO[str]) -> None:
     """Send what is still written to ``stream`` nowhere, what it holds back among it."""
-    with contextlib.suppress(
-        OSError, ValueError, AttributeError
-    ):  # without a descriptor there is no reader to lose
+    # A stream without a descriptor has no reader to lose.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, stream.fileno())
@@ -40,8 +39,10 @@ def tell(text: str) -> None:
 
 def behind(stream: IO[str] | None) -> tuple[int, int] | None:
     """What ``stream`` writes to, as the system counts it; None: nothing that it knows of."""
+    if stream is None:
+        return None
     try:
-        found = os.fstat(stream.fileno())  # type: ignore[union-attr]  # an AttributeError is expected
+        found = os.fstat(stream.fileno())
     except (AttributeError, OSError, ValueError):
         return None
     return found.st_dev, found.st_ino
