@@ -5,12 +5,14 @@ from __future__ import annotations
 import decimal
 import math
 from decimal import Decimal
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from linnaea.config.config import Config
 from linnaea.config.heads import HMCNConfig
@@ -177,6 +179,42 @@ class TestNormalization:
         local_BC, global_BC = module(texts([2, 0])).readings
         assert torch.equal(local_BC[1], module.local_bias)
         assert torch.equal(global_BC[1], module.global_bias)
+
+    def test_it_is_torchs_and_stands_before_the_relu(self):
+        module, encoded = build(DAG, normalization=True, dropout=0.0).train(), texts([2, 1, 3, 2])
+        found = module(encoded).readings
+        layers, inner, state, locals_ = module.layers, module.normalization, None, []
+        normal = partial(functional.batch_norm, running_mean=None, running_var=None, training=True)
+        for level, norm in enumerate(layers.normalizations):
+            given = encoded.pooled_BD @ layers.input_weight[level].T
+            if state is not None:
+                given = given + state @ layers.hidden_weight[level - 1].T
+            state = normal(given, weight=norm.weight, bias=norm.bias).relu()
+            scale, shift = (part.chunk(DAG.depth)[level] for part in (inner.weight, inner.bias))
+            locals_.append(normal(state @ module.transition_weight[level].T, weight=scale, bias=shift).relu())
+        level_C = DAG.level_C - 1
+        rows = [
+            module.local_weight[c] @ locals_[level].T + module.local_bias[c]
+            for c, level in enumerate(level_C)
+        ]
+        torch.testing.assert_close(found[0], torch.stack(rows, 1), rtol=0, atol=1e-10)
+        expected = state @ module.global_weight.T + module.global_bias
+        torch.testing.assert_close(found[1], expected, rtol=0, atol=1e-10)
+
+    def test_a_document_unlike_those_of_training_is_not_blown_up(self):
+        """What a unit has never answered to lies 10 deviations off; after the ReLU it had none, and a factor of 316."""
+        module = build(DAG, normalization=True, dropout=0.0).train()
+        columns = module.layers.input_weight.shape[2]
+        with torch.no_grad():
+            module.layers.input_weight.copy_(torch.eye(6, columns).expand_as(module.layers.input_weight))
+            module.layers.hidden_weight.zero_()
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(100):
+            drawn = torch.randn(32, columns, generator=generator, dtype=torch.float64)
+            module(Encoded(drawn / 2 - 4))
+        unlike = torch.full((1, columns), 1.0, dtype=torch.float64)
+        states = module.eval().layers(unlike, torch.ones(1, dtype=torch.bool))
+        assert all(5 < state.max() < 20 for state in states)
 
     def test_a_batch_of_one_trains(self):
         """In NeuralClassifier a last batch of one document ended the training."""
