@@ -310,6 +310,9 @@ def test_a_stopped_run_is_resumed(place: Path, linnaea: Call, monkeypatch: pytes
     stopped = linnaea("grow", "run", *GROW)
     assert stopped.code == 130
     assert "--resume goes on" in stopped.err
+    ordinary = linnaea("train", "run-grown/config.json", "--resume")
+    assert ordinary.code == 2
+    assert "this run is of `linnaea grow`, and not finished" in ordinary.err
     other = linnaea("grow", "run", *GROW, "--descendants", "--resume")
     assert other.code == 2 and "differs from what the run began with in: descendants" in other.err
     counted: list[int] = []
