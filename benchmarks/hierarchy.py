@@ -26,10 +26,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.hierarchy_runs import THRESHOLDS, Run, differences
-from benchmarks.quality import cell
+from benchmarks.hierarchy_runs import THRESHOLDS, Run
+from benchmarks.hierarchy_tables import PLAIN, Corpus, picture, tables
 from linnaea.config.config import Config
 from linnaea.taxonomy.readers import read_taxonomy
 
@@ -56,8 +54,6 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 BAGS = ("linear", "plain", "hmcn", "max_constraint", "fasttext", "fasttext-hmcn", "fasttext-max_constraint")
 SET_ENCODER: dict[str, Any] = {"type": "transformer"}  # without position embeddings it sees no order
-PLAIN = "plain"
-DECODINGS = ("none", "top_down", "max", "best")
 
 
 def is_bags(corpus: str) -> bool:
@@ -101,74 +97,6 @@ def config_for(row: str, corpus: Path, folder: Path, seed: int, chosen: argparse
     return Config.build_with(value, [])
 
 
-class Corpus:
-    """The runs of a corpus that are there, decided in every way; by row, a run a seed."""
-
-    def __init__(self, name: str, chosen: argparse.Namespace) -> None:
-        self.name, self.path = name, chosen.data / name
-        self.rows = [row for row in rows_of(name) if row in chosen.rows]
-        self.taxonomy = read_taxonomy(self.path / "taxonomy.tsv")
-        self.runs: dict[str, list[Run]] = {}
-        for row in self.rows:
-            places = [place_of(self.name, row, seed, chosen) for seed in seeds_of(row, chosen)]
-            made = [Run.read(place, self.taxonomy) for place in places if place.exists()]
-            if made:
-                self.runs[row] = made
-        self.config = config_for(PLAIN, self.path, chosen.out, 1, chosen)
-        self.ways: dict[tuple[str, str, str], list[tuple[np.ndarray, dict[str, float]]]] = {}
-
-    def way(self, row: str, threshold: str, decoding: str) -> list[tuple[np.ndarray, dict[str, float]]]:
-        """What is decided on test, and the figures of that; a pair a seed."""
-        key = row, threshold, decoding
-        if key not in self.ways:
-            self.ways[key] = [run.chosen(self.config, threshold, decoding) for run in self.runs[row]]
-        return self.ways[key]
-
-    def figures(self) -> list[str]:
-        """Markdown: a line a row and threshold rule, as the thresholds decide."""
-        lines = []
-        for row, runs in self.runs.items():
-            seconds = np.mean([run.seconds for run in runs])
-            for threshold in THRESHOLDS:
-                way = self.way(row, threshold, "none")
-                cells = [cell([figures[name] for _, figures in way]) for name in way[0][1]]
-                less = self._less_plain(row, threshold)
-                cells = [f"{row} ({len(runs)})", threshold, *cells, *less, f"{seconds:.0f}"]
-                lines.append(f"| {self.name} | {' | '.join(cells)} |")
-        return lines
-
-    def _less_plain(self, row: str, threshold: str) -> list[str]:
-        if row == PLAIN or PLAIN not in self.runs:
-            return ["", ""]
-        gold = self.runs[PLAIN][0].gold.dense(len(self.taxonomy)).astype(bool)
-        own, plain = ([chosen for chosen, _ in self.way(one, threshold, "none")] for one in (row, PLAIN))
-        return [
-            f"{mean:+.3f} ({low:+.3f} to {high:+.3f})" for mean, low, high in differences(own, plain, gold)
-        ]
-
-    def coherent(self) -> list[str]:
-        """Markdown: micro-F1 / macro-F1 under each decoding."""
-        lines = []
-        for row in self.runs:
-            for threshold in THRESHOLDS:
-                cells = []
-                for decoding in DECODINGS:
-                    way = [figures for _, figures in self.way(row, threshold, decoding)]
-                    means = [np.mean([one[name] for one in way]) for name in ("micro-F1", "macro-F1")]
-                    cells.append(" / ".join(f"{mean:.3f}" for mean in means))
-                lines.append(f"| {self.name} | {row} | {threshold} | {' | '.join(cells)} |")
-        return lines
-
-    def areas(self) -> list[str]:
-        """Markdown: AU(PRC) of each row."""
-        lines = []
-        for row, runs in self.runs.items():
-            found = [run.areas() for run in runs]
-            cells = [cell([one[name] for one in found]) for name in ("raw", "max")]
-            lines.append(f"| {self.name} | {row} ({len(runs)}) | {' | '.join(cells)} |")
-        return lines
-
-
 def seeds_of(row: str, chosen: argparse.Namespace) -> list[int]:
     """The linear strategy has no chance in it: its one run is that of seed 1."""
     return [1] if "strategy" in ROWS[row] else list(chosen.seeds)
@@ -202,23 +130,18 @@ def make(chosen: argparse.Namespace) -> None:
                       file=sys.stderr, flush=True)  # fmt: skip
 
 
-def tables(chosen: argparse.Namespace) -> str:
-    """Markdown, of what is there."""
-    corpora = [Corpus(name, chosen) for name in chosen.corpora]
-    lines = [
-        "| corpus | row (seeds) | thresholds | micro-F1 | macro-F1 | macro, F1 of averages | hierarchical F1 "
-        "| contradictory | micro-F1 less plain (95 %) | macro-F1 less plain (95 %) | s |",
-        "|---|---|---|---|---|---|---|---|---|---|---:|",
-        *(line for corpus in corpora for line in corpus.figures()),
-        f"\n| corpus | row | thresholds | {' | '.join(DECODINGS)} |",
-        f"|---|---|---|{'---|' * len(DECODINGS)}",
-        *(line for corpus in corpora for line in corpus.coherent()),
-    ]
-    bags = [corpus for corpus in corpora if is_bags(corpus.name)]
-    if bags:
-        lines += ["\n| corpus | row (seeds) | AU(PRC) | AU(PRC) under max |", "|---|---|---|---|"]
-        lines += [line for corpus in bags for line in corpus.areas()]
-    return "\n".join(lines)
+def kept(name: str, chosen: argparse.Namespace) -> Corpus:
+    """The runs of a corpus that are there."""
+    path, runs = chosen.data / name, {}
+    taxonomy = read_taxonomy(path / "taxonomy.tsv")
+    for row in rows_of(name):
+        if row not in chosen.rows:
+            continue
+        places = [place_of(name, row, seed, chosen) for seed in seeds_of(row, chosen)]
+        made = [Run.read(place, taxonomy) for place in places if place.exists()]
+        if made:
+            runs[row] = made
+    return Corpus(name, runs, config_for(PLAIN, path, chosen.out, 1, chosen))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -233,6 +156,7 @@ def parser() -> argparse.ArgumentParser:
         "--encoder", default="textrcnn", choices=list(ENCODERS), help="below every head and loss"
     )
     found.add_argument("--epochs", type=int, default=30, help="at most; of bags of words twice as many")
+    found.add_argument("--picture", type=Path, help="an SVG file: what each row is above or below plain")
     found.add_argument("--only-print", action="store_true", help="train nothing")
     return found
 
@@ -242,7 +166,10 @@ def main() -> None:
     chosen = parser().parse_args()
     if not chosen.only_print:
         make(chosen)
-    print(tables(chosen))
+    corpora = [kept(name, chosen) for name in chosen.corpora]
+    print(tables(corpora, [corpus for corpus in corpora if is_bags(corpus.name)]))
+    if chosen.picture:
+        picture(chosen.picture, corpora)
 
 
 if __name__ == "__main__":

@@ -130,11 +130,15 @@ def test_hierarchy_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     hierarchy.make(chosen)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == kept
     assert capsys.readouterr().err.count("tiny") == 5
-    figures, coherent = (part.splitlines() for part in hierarchy.tables(chosen).split("\n\n"))
+    tiny = hierarchy.kept("tiny", chosen)
+    figures, coherent = (part.splitlines() for part in hierarchy.tables([tiny], []).split("\n\n"))
     assert [line.split(" | ")[1] for line in figures[2::2]] == ["linear (1)", "plain (2)", "hmcn (2)"]
     assert len({line.count("|") for line in figures}) == 1
-    assert len(coherent) == 2 + 3 * 2
-    assert len(hierarchy.Corpus("tiny", chosen).areas()) == 3  # held against scikit-learn in there
+    assert len(coherent) == 2 + 3
+    assert len({line.count("|") for line in coherent}) == 1
+    assert len(tiny.areas()) == 3  # held against scikit-learn in there
+    hierarchy.picture(tmp_path / "less.svg", [tiny])
+    assert "</svg>" in (tmp_path / "less.svg").read_text()
 
 
 def test_differences_are_those_of_scikit_learn() -> None:
