@@ -13,7 +13,7 @@ own, fasttext; the figure is AU(PRC) as C-HMCNN(h) counts it: average precision 
 done there, the last network is trained on train and dev together, here for as many epochs as was best out of fold.
 
     scripts/bench hierarchy --corpora enron-bow rcv1-sample --seeds 1 2 3
-    scripts/bench hierarchy --only-print                        what is there so far
+    scripts/bench hierarchy --only-print --picture docs/images/hierarchy.svg      what is there so far
 
 Scores are kept in ``--out``, a file a run; called again, it does what is missing.
 """
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.hierarchy_runs import THRESHOLDS, Run
-from benchmarks.hierarchy_tables import PLAIN, Corpus, picture, tables
+from benchmarks.hierarchy_tables import PLAIN, Corpus, picture, summary, tables
 from linnaea.config.config import Config
 from linnaea.taxonomy.readers import read_taxonomy
 
@@ -167,6 +167,7 @@ def main() -> None:
     if not chosen.only_print:
         make(chosen)
     corpora = [kept(name, chosen) for name in chosen.corpora]
+    print(summary(corpora), end="\n\n")
     print(tables(corpora, [corpus for corpus in corpora if is_bags(corpus.name)]))
     if chosen.picture:
         picture(chosen.picture, corpora)

@@ -51,6 +51,15 @@ class Corpus:
             self.apart[row, threshold] = differences(own, plain, gold)
         return self.apart[row, threshold]
 
+    def short(self, row: str, threshold: str) -> str:
+        """Micro-F1 / macro-F1, with a mark where the interval of what it is above or below plain is off zero."""
+        if row not in self.runs:
+            return ""
+        means = [f"{self.mean(row, threshold, 'none', name):.3f}" for name in FIGURES[:2]]
+        apart = self.less_plain(row, threshold)
+        marks = ["▲" if low > 0 else "▼" if high < 0 else "" for _, low, high in apart] or ["", ""]
+        return " / ".join(mean + mark for mean, mark in zip(means, marks, strict=True))
+
     def figures(self) -> list[str]:
         """Markdown: a line a row and threshold rule, as the thresholds decide."""
         lines = []
@@ -105,6 +114,20 @@ def tables(corpora: Sequence[Corpus], bags: Sequence[Corpus]) -> str:
     if bags:
         lines += ["\n| corpus | row (seeds) | AU(PRC) | AU(PRC) under max |", "|---|---|---|---|"]
         lines += [line for corpus in bags for line in corpus.areas()]
+    return "\n".join(lines)
+
+
+def summary(corpora: Sequence[Corpus]) -> str:
+    """Markdown: a line a row and threshold rule, a column a corpus."""
+    rows = dict.fromkeys(row for corpus in corpora for row in corpus.runs)
+    lines = [
+        f"| row | thresholds | {' | '.join(corpus.name for corpus in corpora)} |",
+        f"|---|---|{'---|' * len(corpora)}",
+    ]
+    for row in rows:
+        for threshold in THRESHOLDS:
+            cells = (corpus.short(row, threshold) for corpus in corpora)
+            lines.append(f"| {row} | {threshold} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from benchmarks import encoders, hierarchy, speed
+from benchmarks import encoders, hierarchy, hierarchy_tables, speed
 from benchmarks.common import Row, apart, measure, peak_mb, report, sgemm, table
 from benchmarks.hierarchy_runs import differences, mean_f1
 from linnaea.config.encoders_recurrent import TextRNNConfig
@@ -131,13 +131,16 @@ def test_hierarchy_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == kept
     assert capsys.readouterr().err.count("tiny") == 5
     tiny = hierarchy.kept("tiny", chosen)
-    figures, coherent = (part.splitlines() for part in hierarchy.tables([tiny], []).split("\n\n"))
+    figures, coherent = (part.splitlines() for part in hierarchy_tables.tables([tiny], []).split("\n\n"))
     assert [line.split(" | ")[1] for line in figures[2::2]] == ["linear (1)", "plain (2)", "hmcn (2)"]
     assert len({line.count("|") for line in figures}) == 1
     assert len(coherent) == 2 + 3
     assert len({line.count("|") for line in coherent}) == 1
+    short = hierarchy_tables.summary([tiny]).splitlines()
+    assert [line.split(" | ")[0] for line in short[2::2]] == ["| linear", "| plain", "| hmcn"]
+    assert short[4] == f"| plain | .5 | {tiny.short('plain', '.5')} |"
     assert len(tiny.areas()) == 3  # held against scikit-learn in there
-    hierarchy.picture(tmp_path / "less.svg", [tiny])
+    hierarchy_tables.picture(tmp_path / "less.svg", [tiny])
     assert "</svg>" in (tmp_path / "less.svg").read_text()
 
 
