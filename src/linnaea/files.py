@@ -13,11 +13,24 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from linnaea.errors import DataError, MissingExtraError, RunError
 
 STDIN = "-"
+
+
+class Closing:
+    """A context manager that is closed at its end, whatever happens."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _run_error(error: OSError, path: Path) -> RunError:

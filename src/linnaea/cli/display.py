@@ -10,8 +10,7 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rich import console as rich_console
 from rich.progress import (
@@ -27,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from linnaea.cli.streams import drop, tell
+from linnaea.files import Closing
 
 if TYPE_CHECKING:
     from linnaea.model.answer import Answer
@@ -53,7 +53,7 @@ class TimeLeft(TimeRemainingColumn):
         return Text("") if task.fields.get("detail") else super().render(task)
 
 
-class Display:
+class Display(Closing):
     """A Reporter for people; a context manager, so that bars go away whatever happens."""
 
     def __init__(self) -> None:
@@ -62,14 +62,6 @@ class Display:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._plain: dict[str, float] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Take the bars away."""

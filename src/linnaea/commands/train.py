@@ -90,7 +90,9 @@ def _train(
             return finished
         if run.growth.is_file():  # trained from here, all that was kept of the older model would be lost
             hint = "linnaea grow ... --resume, with all that it was called with"
-            raise UsageError("this run is of `linnaea grow`, and not finished", where=str(run.path), hint=hint)
+            raise UsageError(
+                "this run is of `linnaea grow`, and not finished", where=str(run.path), hint=hint
+            )
     on_error = config.data.on_error
     if not _helps(config):
         write_json(run.config, config.dump())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Literal, Self
 
 from linnaea.errors import DataError, LinnaeaError, RunError
+from linnaea.files import Closing
 
 Mode = Literal["raise", "skip", "quarantine", "collect"]
 
@@ -47,7 +47,7 @@ def _rebuild(
     return of(message, where=where, hint=hint, kind=kind, raw=raw)
 
 
-class ErrorPolicy:
+class ErrorPolicy(Closing):
     """Decides about broken documents, counts them, and says at the end how many were left out.
 
     Whoever iterates over documents calls ``handle`` for each broken one and adds every one, good or broken,
@@ -135,11 +135,3 @@ class ErrorPolicy:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -6,17 +6,16 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 from linnaea.corpus.document import Origin
 from linnaea.corpus.policy import DocumentError
 from linnaea.corpus.stream import STDIN_NAME
 from linnaea.errors import DataError
-from linnaea.files import open_bytes
+from linnaea.files import Closing, open_bytes
 
 
-class RawLines:
+class RawLines(Closing):
     """Reads lines of corpus files again, by byte offset; cheapest in the order of the file."""
 
     def __init__(self) -> None:
@@ -43,14 +42,6 @@ class RawLines:
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def record(error: DataError, files: Sequence[str], offset: int = -1) -> bytes:
