@@ -137,7 +137,7 @@ def picture(path: Path, corpora: Sequence[Corpus], threshold: str = "found") -> 
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "linnaea"
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     shown = [corpus for corpus in corpora if PLAIN in corpus.runs]
     rows = list(dict.fromkeys(row for corpus in shown for row in corpus.runs if row != PLAIN))[::-1]
@@ -157,6 +157,7 @@ def picture(path: Path, corpora: Sequence[Corpus], threshold: str = "found") -> 
             )
         axis.set_title(corpus.name, fontsize=9)
         axis.tick_params(labelsize=8)
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(4))
         axis.grid(axis="y", color="0.92")
     axes[0][0].set_yticks(range(len(rows)), rows)
     figure.supxlabel("less the plain head, 95 % interval (to the right: better)", fontsize=9)
