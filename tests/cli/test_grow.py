@@ -258,6 +258,9 @@ def test_dev_is_split_off_again(place: Path, linnaea: Call) -> None:
     assert facts[1]["dev_documents"] - facts[0]["dev_documents"] in (2, 3, 4), "a tenth of the new ones"
     total = sum(fact["train_documents"] + fact["dev_documents"] for fact in facts)
     assert total == 160 + 190
+    write_lines(place / "few.jsonl", more(1))
+    told = linnaea("grow", "run", *GROW[:2], "--data", "few.jsonl", *GROW[4:], "--dry-run")
+    assert "(more documents in --data)" in told.err
 
 
 def test_dev_documents_for_what_is_new(place: Path, linnaea: Call) -> None:

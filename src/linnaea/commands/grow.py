@@ -202,7 +202,9 @@ def _tell_dev(config: Config, growth: Growth, corpus: Corpus, reporter: Reporter
     ids = [growth.taxonomy.ids[column] for column in growth.fitted if not seen_C[column]]
     if ids:
         listed = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
-        reporter.warn(f"no dev documents for {listed}: nothing tells their best threshold (--dev-data)")
+        # Where dev was split off train, a part of the new documents joins it.
+        option = "--dev-data" if config.data.files("dev") else "more documents in --data"
+        reporter.warn(f"no dev documents for {listed}: nothing tells their best threshold ({option})")
 
 
 def _judged_on_dev(config: Config) -> bool:
