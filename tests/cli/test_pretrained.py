@@ -15,6 +15,8 @@ import pytest
 
 from linnaea.config.config import Config
 from linnaea.config.encoders_pretrained import ARCHITECTURES
+from linnaea.strategies import trainer
+from linnaea.training.loop import fit
 from tests.tiny_bert import change_config, make_folder
 
 from .conftest import WORDS
@@ -58,6 +60,20 @@ def test_train_and_predict_without_the_transformer(bert: Path, corpus: Path, lin
     assert len(alone.out.splitlines()) == 40
     evaluated = linnaea("evaluate", "elsewhere", "test.jsonl", "--json")
     assert evaluated.json() == {k: v for k, v in trained.json().items() if k not in ("split", "baseline")}
+
+
+@pytest.mark.parametrize("rate", [0.0005, None])
+def test_one_network_a_category(bert: Path, corpus: Path, linnaea: Call, rate: float | None) -> None:
+    """What is inherited keeps the transformer's own rate, whatever the others have."""
+    rates: list[dict[str, float]] = []
+    strategy = {"type": "per_category", "executor": "local", "workers": 1, "transferred_learning_rate": rate}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "fit", lambda *a, **k: (rates.append(k["learning_rates"]), fit(*a, **k))[1])
+        trained = linnaea("train", "bert.json", "--set", f"training.strategy={json.dumps(strategy)}")
+    assert trained.code == 0, trained.err
+    assert all(found["encoder.transformer"] == 0.005 for found in rates)
+    assert sum("encoder" in found for found in rates) == (0 if rate is None else 3), "children, of four"
+    assert linnaea("predict", "run", "test.jsonl").code == 0
 
 
 def test_loading_touches_no_network(bert: Path, corpus: Path, linnaea: Call) -> None:

@@ -16,18 +16,15 @@ import torch
 from torch import Tensor
 
 from linnaea.config.config import Config
-from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.decision.predictions import Predictions
 from linnaea.errors import ConfigError, ModelError, UsageError
-from linnaea.files import write_json
 from linnaea.nn.batch import Batch
 from linnaea.nn.build import build_network
-from linnaea.nn.encoders.pretrained import Pretrained
 from linnaea.nn.network import HeadOutput, Network, Sizes
 from linnaea.nn.objectives.constraint import MaxConstraint
 from linnaea.nn.objectives.objective import constraint_of, scores
 from linnaea.strategies.base import WEIGHTS, ScoreSheet
-from linnaea.strategies.transformers import SHAPE, read_shape
+from linnaea.strategies.transformers import SHAPE, kept_shape, write_shape
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.tensors import read_tensors, write_tensors
 from linnaea.training.loader import score_batches
@@ -109,8 +106,7 @@ class NetworkScorer:
     def save(self, folder: Path) -> None:
         state = self.network.state_dict()
         write_tensors(folder / WEIGHTS, {name: tensor.cpu().numpy() for name, tensor in state.items()})
-        if isinstance(self.network.encoder, Pretrained):
-            write_json(folder / SHAPE, self.network.encoder.shape)
+        write_shape(folder, self.network.encoder)
 
     @classmethod
     def load(
@@ -125,7 +121,7 @@ class NetworkScorer:
         """
         place = find_device(device)
         nothing_C = np.zeros(len(taxonomy), dtype=np.int64)
-        shape = read_shape(folder) if isinstance(config.model.encoder, PretrainedConfig) else None
+        shape = kept_shape(folder, config)
         sizes = Sizes(dict(featurizer.sizes), taxonomy, nothing_C, 0, shape)
         with torch.random.fork_rng(devices=[]):  # loading a model changes nobody's random numbers
             try:

@@ -17,7 +17,6 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from linnaea.config.config import Config
-from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.config.outcome import FixedConfig
 from linnaea.config.percategory import StrategyThresholdConfig
 from linnaea.config.training import TrainingConfig
@@ -30,7 +29,7 @@ from linnaea.nn.objectives.objective import Objective, fold_class_weights
 from linnaea.reporter import Reporter
 from linnaea.strategies.base import ScoreSheet
 from linnaea.strategies.network import NetworkScorer
-from linnaea.strategies.transformers import fill, shape_of
+from linnaea.strategies.transformers import fill, source_of
 from linnaea.text.pretrained import TransformerFolder
 from linnaea.text.vectors import read_vectors
 from linnaea.training.history import History, Listener
@@ -177,11 +176,7 @@ class Trainer:
     @cached_property
     def _transformer(self) -> tuple[TransformerFolder | None, Mapping[str, Any] | None]:
         """The pretrained transformer to begin with, and its shape; None: another encoder."""
-        encoder, pieces = self.config.model.encoder, self.featurizer.pieces
-        if not isinstance(encoder, PretrainedConfig) or pieces is None:
-            return None, None
-        folder = TransformerFolder.open(encoder.path)
-        return folder, shape_of(folder, pieces)
+        return source_of(self.config, self.featurizer)
 
     def _tell_cut(self, encoder: Pretrained, train: Split) -> None:
         longer = int((train.lengths_N > encoder.window).sum())
@@ -283,11 +278,14 @@ def half_of_weighted(weights_C: torch.Tensor) -> np.ndarray:
 
 
 def learning_rates(network: Network, start: Start | None) -> dict[str, float]:
-    """Full learning rates of parts of the network, by the start of parameters' names."""
+    """Full learning rates of parts of the network, by the start of parameters' names.
+
+    A rate that the encoder has for a part of its own, as pretrained ones do, stands also where it was inherited.
+    """
     rates: dict[str, float] = {}
     if start is not None and start.learning_rate is not None:
         for part in ("embedder", "encoder"):
-            if any(p.requires_grad for p in getattr(network, part).parameters()):
+            module = getattr(network, part)
+            if module is not None and any(p.requires_grad for p in module.parameters()):
                 rates[part] = start.learning_rate
-    own = {f"encoder.{name}": rate for name, rate in network.encoder.learning_rates().items()}
-    return rates if start is not None else own
+    return rates | {f"encoder.{name}": rate for name, rate in network.encoder.learning_rates().items()}

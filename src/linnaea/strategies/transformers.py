@@ -10,7 +10,7 @@ import importlib
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,12 +18,16 @@ from safetensors import SafetensorError, safe_open
 
 from linnaea.config.encoders_pretrained import PretrainedConfig
 from linnaea.errors import DataError, ModelError
-from linnaea.files import extra, read_json
+from linnaea.files import extra, read_json, write_json
 from linnaea.nn.encoders.pretrained import Pretrained
 from linnaea.nn.layers.transformers import taken
-from linnaea.nn.network import Sizes
+from linnaea.nn.network import Encoder, Sizes
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.text.pretrained import EXTRA, TOKENIZER, Pieces, TransformerFolder
+
+if TYPE_CHECKING:
+    from linnaea.config.config import Config
+    from linnaea.text.featurizer import Featurizer
 
 SHAPE = "transformer.json"
 
@@ -82,6 +86,36 @@ def shape_of(folder: TransformerFolder, pieces: Pieces) -> dict[str, Any]:
         )
         raise DataError(problem, where=str(folder.path / TOKENIZER))
     return {"architecture": taken(folder.architecture), "before": before, "after": after}
+
+
+def source_of(
+    config: Config, featurizer: Featurizer
+) -> tuple[TransformerFolder | None, Mapping[str, Any] | None]:
+    """The transformer that a training begins with, and its shape; None: its network has another encoder.
+
+    Raises:
+        DataError, MissingExtraError: as ``TransformerFolder.open`` and ``shape_of``.
+    """
+    encoder, pieces = config.model.encoder, featurizer.pieces
+    if not isinstance(encoder, PretrainedConfig) or pieces is None:
+        return None, None
+    folder = TransformerFolder.open(encoder.path)
+    return folder, shape_of(folder, pieces)
+
+
+def write_shape(folder: Path, encoder: Encoder) -> None:
+    """Into a model folder, where the encoder is a transformer."""
+    if isinstance(encoder, Pretrained):
+        write_json(folder / SHAPE, encoder.shape)
+
+
+def kept_shape(folder: Path, config: Config) -> Mapping[str, Any] | None:
+    """What ``write_shape`` wrote; None: the encoder is no transformer.
+
+    Raises:
+        ModelError: as ``read_shape``.
+    """
+    return read_shape(folder) if isinstance(config.model.encoder, PretrainedConfig) else None
 
 
 def read_shape(folder: Path) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ Shape letters: N documents, B documents of a batch, C categories, K networks, G 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -26,6 +26,7 @@ from linnaea.nn.network import Network, Sizes
 from linnaea.strategies.base import WEIGHTS, ScoreSheet
 from linnaea.strategies.network import BATCH, CPU_TOKENS, TOKENS, find_device
 from linnaea.strategies.percategory.category import ONE
+from linnaea.strategies.transformers import kept_shape, source_of, write_shape
 from linnaea.taxonomy.taxonomy import Taxonomy
 from linnaea.tensors import read_tensors, write_tensors
 from linnaea.training.loader import score_batches
@@ -85,7 +86,7 @@ class CategoryScorer:
         Raises:
             ConfigError: so many embedders that no machine would hold them.
         """
-        plan, template = finished.plan, blank(config, featurizer)
+        plan, template = finished.plan, blank(config, featurizer, source_of(config, featurizer)[1])
         homes = sorted({finished.table(column) for column in plan.trained})
         numbers = (
             0
@@ -192,6 +193,7 @@ class CategoryScorer:
             named |= {f"embedder.{g}.{name}": tensor for name, tensor in table.items()}
         tensors = {name: tensor.cpu().numpy() for name, tensor in named.items()}
         write_tensors(folder / WEIGHTS, tensors | {"table": self.table_K, "network": self.network_C})
+        write_shape(folder, self.template.encoder)
 
     @classmethod
     def load(
@@ -204,7 +206,7 @@ class CategoryScorer:
                 it ask for.
             UsageError: there is no such device here.
         """
-        place, template = find_device(device), blank(config, featurizer)
+        place, template = find_device(device), blank(config, featurizer, kept_shape(folder, config))
         tensors = read_tensors(folder / WEIGHTS)
         table_K = tensors.take("table", np.int64, (None,))
         network_C = tensors.take("network", np.int64, (len(taxonomy),))
@@ -230,10 +232,10 @@ class CategoryScorer:
         ).to(place)  # fmt: skip
 
 
-def blank(config: Config, featurizer: Featurizer) -> Network:
-    """A network of one category, of the sizes that the input has."""
+def blank(config: Config, featurizer: Featurizer, shape: Mapping[str, Any] | None) -> Network:
+    """A network of one category, of the sizes that the input has; ``shape``: of a transformer."""
     one = Taxonomy.build([ONE], [ONE], [[]])
-    sizes = Sizes(dict(featurizer.sizes), one, np.zeros(1, dtype=np.int64), 0)
+    sizes = Sizes(dict(featurizer.sizes), one, np.zeros(1, dtype=np.int64), 0, shape)
     with torch.random.fork_rng(devices=[]):  # nobody's random numbers change
         try:
             return build_network(config.model, config.input.features, sizes)
