@@ -366,7 +366,11 @@ CHANGES: list[tuple[dict[str, Any], str, Any]] = [
         {"type": "exponential", "rate": 0.9, "steps": 500},
     ),
     ({"train__l2_lambda": 0.01}, "training.optimizer.weight_decay", 0.01),
-    ({"train__loss_type": "SigmoidFocalCrossEntropy"}, "objective.loss", "focal_sigmoid"),
+    (
+        {"train__loss_type": "SigmoidFocalCrossEntropy"},
+        "objective.loss",
+        {"type": "focal_sigmoid", "alpha": 0.25},
+    ),
     ({"train__loss_type": "SoftmaxCrossEntropy"}, "objective.loss", "bce"),
     (
         {"optimizer__optimizer_type": "Adadelta", "optimizer__learning_rate": 1},

@@ -166,6 +166,11 @@ class TestByHand:
         found = loss(torch.zeros(1, 3, dtype=torch.float64), make_bag([[2]]))
         assert found.item() == pytest.approx(math.log(2))
         np.testing.assert_allclose(loss.ratio_C.values_C, np.array([63, 42, 36]) / 47)
+        # What has no document is weighed like the most common, and is not in the mean.
+        loss = over(TREE, [1, 2, 0], 6, "class_balanced", beta=0.5)
+        np.testing.assert_allclose(loss.ratio_C.values_C, np.array([6, 4, 4]) / 5)
+        loss = over(TREE, [0, 0, 0], 6, "class_balanced", beta=0.5)
+        np.testing.assert_allclose(loss.ratio_C.values_C, 1)
 
     def test_distribution_balanced(self):
         # Of gold a (4 documents) and b (1): P = 1.25, ratios .2, .8; c (2 documents) .4.

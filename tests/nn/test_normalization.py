@@ -21,8 +21,10 @@ LENGTHS = [7, 0, 1, 5, 2]
 def layer(momentum: float = 0.1) -> MaskedBatchNorm:
     torch.manual_seed(0)
     norm = MaskedBatchNorm(E, momentum=momentum).double()
-    for tensor in norm.state_dict().values():
-        nn.init.uniform_(tensor, 0.5, 2.0)
+    for name, tensor in norm.state_dict().items():
+        if name != "batches":
+            nn.init.uniform_(tensor, 0.5, 2.0)
+    norm.batches.fill_(1000)  # it has left its beginning behind
     return norm
 
 
@@ -97,6 +99,23 @@ def test_fewer_than_two_positions_take_the_running_statistics(lengths: list[int]
     torch.testing.assert_close(grad_BTE, mask_BT[..., None] * scale_E.detach(), rtol=0, atol=1e-12)
 
 
+def test_running_statistics_begin_as_the_mean_over_batches():
+    """As torch's layer with ``momentum=None``, until a batch has the share of the momentum."""
+    norm, other = MaskedBatchNorm(E).double(), nn.BatchNorm1d(E, momentum=None).double()
+    for seed in range(10):
+        values_BTE, _, mask_BT = padded(LENGTHS, seed)
+        norm(values_BTE, mask_BT)
+        other(values_BTE[mask_BT])
+        norm(values_BTE[:1, :1], mask_BT[:1, :1])  # of one position nothing is learnt
+        torch.testing.assert_close(norm.running_mean, other.running_mean, rtol=0, atol=1e-12)
+        torch.testing.assert_close(norm.running_var, other.running_var, rtol=0, atol=1e-12)
+    before, (values_BTE, _, mask_BT) = norm.running_mean.clone(), padded(LENGTHS, 99)
+    norm(values_BTE, mask_BT)
+    expected = 0.9 * before + 0.1 * values_BTE[mask_BT].mean(0)
+    torch.testing.assert_close(norm.running_mean, expected, rtol=0, atol=1e-12)
+    assert norm.batches == 11
+
+
 def test_padding_changes_no_statistics():
     (values_BTE, _, mask_BT), wide, narrow = padded(LENGTHS), layer(), layer()
     more_BTE = torch.cat([values_BTE, 1e3 * torch.ones_like(values_BTE)], dim=1)
@@ -133,7 +152,7 @@ def test_float32_under_autocast():
 
 def test_buffers_are_saved():
     norm = layer()
-    assert set(norm.state_dict()) == {"weight", "bias", "running_mean", "running_var"}
+    assert set(norm.state_dict()) == {"weight", "bias", "running_mean", "running_var", "batches"}
     values_BTE, _, mask_BT = padded(LENGTHS)
     norm(values_BTE, mask_BT)
     other = layer()

@@ -22,7 +22,7 @@ def bce(row, labels, weights):
     return total / len(row)
 
 
-def focal_sigmoid(row, labels, weights, alpha=0.25, gamma=2.0):
+def focal_sigmoid(row, labels, weights, alpha=None, gamma=2.0):
     total = 0.0
     for c, z in enumerate(row):
         positive = c in labels
@@ -80,9 +80,10 @@ def asymmetric(row, labels, weights, gamma_positive=0.0, gamma_negative=4.0, mar
     return total / len(row)
 
 
-def class_balanced(row, labels, weights, beta=0.999, gamma=0.0, *, support):
-    raw = [(1 - beta) / (1 - beta ** max(n, 1)) for n in support]
-    mean = sum(raw) / len(raw)
+def class_balanced(row, labels, weights, beta=0.9, gamma=0.0, *, support):
+    known = [(1 - beta) / (1 - beta**n) for n in support if n]
+    raw = [(1 - beta) / (1 - beta**n) if n else min(known) for n in support]
+    mean = sum(known) / len(known)
     total = 0.0
     for c, z in enumerate(row):
         p_t = sigmoid(z) if c in labels else 1 - sigmoid(z)

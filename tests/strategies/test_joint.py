@@ -187,17 +187,21 @@ def test_class_weights_are_taken_out_of_the_scores(tmp_path: Path) -> None:
         measured = training_metrics(scorer.score(dev), dev.labels)
         assert {name: history["dev"][name] for name in measured} == pytest.approx(measured)
         runs.append(scorer)
-    # Before the first step both networks are the same: only the bias of "physics" was moved, by ln 8.
-    trainer_config = joint_config(
-        objective=weighted, training={"epochs": 1, "optimizer": {"type": "sgd", "learning_rate": 1e-30}}
-    )
-    still, _ = fitted(trainer_config, corpus(trainer_config), tmp_path / "still")
-    base_config = joint_config(training={"epochs": 1, "optimizer": {"type": "sgd", "learning_rate": 1e-30}})
-    base, _ = fitted(base_config, corpus(base_config), tmp_path / "base")
-    moved = base.network.head.biases()[0] - still.network.head.biases()[0]
+
+
+@pytest.mark.parametrize("bias", ["prior", "zero"])
+def test_where_biases_begin_under_class_weights(tmp_path: Path, bias: str) -> None:
+    """From the share of train, moved by ln w, so that without a step the shipped scores are the shares; or from 0."""
+    still = {"epochs": 1, "optimizer": {"type": "sgd", "learning_rate": 1e-30}}
+    found = []
+    for objective in ({}, {"class_weights": {"physics": 8.0}}):
+        config = joint_config(objective=objective, training=still, model={"head": {"bias": bias}})
+        scorer, _ = fitted(config, corpus(config), tmp_path / str(len(found)))
+        found.append(scorer.network.head.biases()[0].detach().numpy())
     expected = np.zeros(7)
-    expected[base.taxonomy.index["physics"]] = np.log(8)
-    np.testing.assert_allclose(moved.detach().numpy(), expected, atol=1e-6)
+    if bias == "zero":
+        expected[scorer.taxonomy.index["physics"]] = np.log(8)
+    np.testing.assert_allclose(found[0] - found[1], expected, atol=1e-6)
 
 
 def test_exactly_one_category(tmp_path: Path) -> None:

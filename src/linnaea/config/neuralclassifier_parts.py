@@ -105,7 +105,8 @@ def objective(old: Old, task: dict[str, Any]) -> dict[str, Any]:
     if loss != exclusive:
         written = old.get(key, default)
         old.warn(key, f"{written} is for exactly one label a document: {loss} here (the old program stopped)")
-    part: dict[str, Any] = {"loss": loss}
+    # The old program weighed positives by a quarter, whatever was set.
+    part: dict[str, Any] = {"loss": {"type": loss, "alpha": 0.25} if loss == "focal_sigmoid" else loss}
     key = "task_info.hierar_penalty"
     if old.get("task_info.hierarchical", False):
         part["recursive_penalty"] = old.take(key, 1e-6, "objective.recursive_penalty")

@@ -45,7 +45,11 @@ class FocalSigmoidConfig(LossConfig):
     """Focal loss over independent categories (Lin 2017)."""
 
     alpha: float | None = Field(
-        0.25, ge=0, le=1, description="weight of positives, 1 - alpha of negatives; null: none"
+        None,
+        ge=0,
+        le=1,
+        description="weight of positives, 1 - alpha of negatives (Lin 2017: 0.25, under which a score of 0.5 "
+        "stands for a chance of 0.75); null: none",
     )
     gamma: float = Field(2.0, ge=0, description="how little easy documents count; 0: as in bce")
 
@@ -96,7 +100,7 @@ class ClassBalancedConfig(LossConfig):
     relative: ClassVar[bool] = True
 
     beta: float = Field(
-        0.999,
+        0.9,
         gt=0,
         lt=1,
         description="documents beyond about 1 / (1 - beta) add nothing to a category's number; "

@@ -64,14 +64,16 @@ class AdamConfig(OptimizerConfig):
         (0.9, 0.999), strict=False, description="how long the mean and the square of gradients are remembered"
     )
     eps: float = Field(1e-8, gt=0, description="keeps divisions finite")
-    weight_decay: float = Field(0.0, ge=0, description="added to the gradient; embedding tables are left out")
+    weight_decay: float = Field(
+        0.0, ge=0, description="added to the gradient; embedding tables and biases are left out"
+    )
 
 
 @optimizers.declare("adamw")
 class AdamWConfig(AdamConfig):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
-    weight_decay: float = Field(0.01, ge=0, description="decoupled; embedding tables are left out")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled; embedding tables and biases are left out")
 
 
 @optimizers.declare("adadelta")
@@ -81,7 +83,9 @@ class AdadeltaConfig(OptimizerConfig):
     learning_rate: float = Field(1.0, gt=0, description="the highest, under a schedule")
     rho: float = Field(0.95, gt=0, lt=1, description="how long squares are remembered")
     eps: float = Field(1e-6, gt=0, description="keeps divisions finite")
-    weight_decay: float = Field(0.0, ge=0, description="added to the gradient; embedding tables are left out")
+    weight_decay: float = Field(
+        0.0, ge=0, description="added to the gradient; embedding tables and biases are left out"
+    )
 
 
 @optimizers.declare("sgd")
@@ -91,7 +95,9 @@ class SGDConfig(OptimizerConfig):
     learning_rate: float = Field(0.1, gt=0, description="the highest, under a schedule")
     momentum: float = Field(0.0, ge=0, lt=1, description="how much of the last step is kept")
     nesterov: bool = Field(False, description="look ahead along the momentum")
-    weight_decay: float = Field(0.0, ge=0, description="added to the gradient; embedding tables are left out")
+    weight_decay: float = Field(
+        0.0, ge=0, description="added to the gradient; embedding tables and biases are left out"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> SGDConfig:

@@ -25,7 +25,7 @@ from linnaea.metrics.evaluate import Gathered, training_metrics
 from linnaea.nn.build import build_network, sequence_tables
 from linnaea.nn.encoders.pretrained import Pretrained
 from linnaea.nn.network import Network, Sizes
-from linnaea.nn.objectives.objective import Objective, fold_class_weights
+from linnaea.nn.objectives.objective import Objective, fold_class_weights, unfold_class_weights
 from linnaea.reporter import Reporter
 from linnaea.strategies.base import ScoreSheet
 from linnaea.strategies.network import NetworkScorer
@@ -107,14 +107,16 @@ class Trainer:
             raise ConfigError("the documents to train on have no labels", where="data.train")
         config, train = self.config, job.train
         support_C = job.train.labels.counts(len(self.taxonomy))
-        network = self.network(job, support_C)
         weighted = config.objective
         if job.class_weights is not None:
             weighted = weighted.model_copy(update={"class_weights": dict(job.class_weights)})
         objective = Objective(weighted, self.taxonomy, support_C, len(train))
+        network = self.network(job, support_C)
         if objective.weights_C is not None and not network.head.biases():
             place = "objective.class_weights"
             raise ConfigError("this head has no bias from which weights could be taken back", where=place)
+        if objective.weights_C is not None and self.begins_at_prior:
+            unfold_class_weights(network, objective.weights_C)
         scorer = NetworkScorer.of(config, self.taxonomy, network)
         dev = job.dev if job.dev is not None and len(job.dev) else None
         history = fit(
@@ -166,6 +168,11 @@ class Trainer:
         for vectors in self._vectors:
             network.embedder.fill(*vectors)  # type: ignore[union-attr, operator]
         return network
+
+    @property
+    def begins_at_prior(self) -> bool:
+        """Whether biases begin as log-odds without class weights, which move them by ln w."""
+        return getattr(self.config.model.head, "bias", None) == "prior"
 
     def freeze_epochs(self, job: Job) -> int:
         """For so many epochs the embedder rests; one that is frozen for good is not thawed after them."""

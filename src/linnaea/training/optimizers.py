@@ -158,12 +158,14 @@ def build_optimizers(
     for parameter, name in names.items():
         fitting = [start for start in rates if _starts(name, start)]
         rate = rates[max(fitting, key=len)] if fitting else None
-        groups.setdefault((tables.get(name, False), name in tables, rate), []).append(parameter)
+        # Decay would pull the bias of a rare category to a score of one half: the loss is a mean over categories.
+        spared = name in tables or "bias" in name.rpartition(".")[2]
+        groups.setdefault((tables.get(name, False), spared, rate), []).append(parameter)
     dense: Groups = []
     sparse: Groups = []
-    for (is_sparse, is_table, rate), parameters in groups.items():
+    for (is_sparse, spared, rate), parameters in groups.items():
         group: dict[str, Any] = {"params": parameters} if rate is None else {"params": parameters, "lr": rate}
-        if is_table and not is_sparse:
+        if spared and not is_sparse:
             group["weight_decay"] = 0.0
         (sparse if is_sparse else dense).append(group)
     parts = registry.optimizers.build(config, dense=dense, sparse=sparse)

@@ -3,7 +3,9 @@
 Ioffe & Szegedy 2015, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift"
 (https://arxiv.org/abs/1502.03167). Differences: padding takes no part in the statistics and stays zero; the
 statistics of a step are those of all processes, so that two processes make the steps of one; a batch of fewer than
-two real positions, which has no variance, is normalised by the running statistics and does not change them.
+two real positions, which has no variance, is normalised by the running statistics and does not change them; the running
+statistics are the plain mean over the first batches (torch's begin at 0 and 1 and leave them slowly: a corpus of 25
+batches an epoch would be judged by them for some epochs).
 
 Shape letters: B documents, T positions, E columns, W processes.
 """
@@ -107,11 +109,12 @@ class MaskedBatchNorm(nn.Module):
     Args:
         features: E.
         eps: is added to variances.
-        momentum: share of a batch in the running statistics.
+        momentum: share of a batch in the running statistics, once 1 / momentum batches have been seen.
     """
 
     running_mean: Tensor
     running_var: Tensor
+    batches: Tensor
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
@@ -119,6 +122,7 @@ class MaskedBatchNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(features)), nn.Parameter(torch.zeros(features))
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def forward(
         self, values_BTE: Tensor, mask_BT: Tensor, *, added_BTE: Tensor | None = None, relu: bool = False
@@ -150,6 +154,8 @@ class MaskedBatchNorm(nn.Module):
         with torch.no_grad():
             # Unbiased, as torch's own layer keeps it; below two positions nothing moves.
             unbiased_E = var_E * torch.where(count > 1, count / (count - 1).clamp(min=1), 1.0)
-            self.running_mean.lerp_(mean_E, self.momentum)
-            self.running_var.lerp_(unbiased_E, self.momentum)
+            self.batches += count > 1
+            share = self.batches.clamp(min=1).to(mean_E).reciprocal().clamp(min=self.momentum)
+            self.running_mean.lerp_(mean_E, share)
+            self.running_var.lerp_(unbiased_E, share)
         return result  # type: ignore[no-any-return]

@@ -25,7 +25,6 @@ from linnaea.nn.batch import Batch
 from linnaea.nn.build import build_network
 from linnaea.nn.encoders.pretrained import Pretrained
 from linnaea.nn.network import Encoded, Network, Sizes
-from linnaea.nn.objectives.objective import class_weights
 from linnaea.reporter import Reporter, Silent
 from linnaea.run_folder import RunFolder
 from linnaea.strategies.base import Fitted
@@ -131,15 +130,14 @@ class _GrowingTrainer(Trainer):
         super().__init__(config, corpus, fabric, reporter)
         self.grown, self.growth = grown, growth
 
+    @property
+    def begins_at_prior(self) -> bool:
+        """Class weights were taken out of the old rows after their training, so they go in again."""
+        return True
+
     def network(self, job: Job, support_C: np.ndarray) -> Network:
         """The grown network, of which only what is fitted again has gradients."""
         network = self.grown
-        weights_C = class_weights(self.config.objective, self.taxonomy, support_C, len(job.train))
-        if weights_C is not None:
-            # Logits are higher by ln w in training; that is taken out after it.
-            with torch.no_grad():
-                for bias_C in network.head.biases():
-                    bias_C += torch.from_numpy(weights_C).log().to(bias_C)
         if self.growth.everything:
             return network
         network = HeadOnly.of(network)

@@ -6,11 +6,13 @@ bounded by memory; the models do not depend on it, but for rounding.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from linnaea.nn.grouped.network import kept_bytes
 from linnaea.nn.network import Network
@@ -104,9 +106,17 @@ def _candidates(work: CategoryWork, assignments: Sequence[Assignment]) -> tuple[
             table = assignment.beginning.table if frozen else -1 - len(found)
             assert table is not None
             tables.add(table)
-            found.append(Candidate(assignment, weight, state, table))
+            moved = _weighted(network, state, weight) if work.trainer.begins_at_prior else state
+            found.append(Candidate(assignment, weight, moved, table))
     assert first is not None
     return first, found
+
+
+def _weighted(network: Network, state: Mapping[str, Tensor], weight: float) -> dict[str, Tensor]:
+    """``state`` with the biases where a class weight has them, as ``unfold_class_weights`` puts them."""
+    biases = {id(bias) for bias in network.head.biases()}
+    names = {name for name, parameter in network.named_parameters() if id(parameter) in biases}
+    return {name: t + math.log(weight) if name in names else t for name, t in state.items()}
 
 
 def _room(work: CategoryWork, assignment: Assignment) -> tuple[int, int]:
