@@ -94,7 +94,7 @@ class Run:
         taxonomy = self.test.taxonomy
         decider = fit_decider(decision, config.task, self.tuning, self.tuning_gold, self.support_C, taxonomy)
         decisions = decider.decide(self.test)
-        figures = evaluate(self.test, decisions, self.gold, config.evaluation).to_json()
+        figures = evaluate(self.test, decisions, self.gold, config.evaluation).to_json(intervals=False)
         broken = figures["coherence"]["documents_with_violations"] / figures["documents"]
         return decisions.chosen.dense(len(taxonomy)).astype(bool), {
             "micro-F1": figures["micro"]["f1"],
