@@ -33,7 +33,7 @@ THRESHOLDS: dict[str, dict[str, Any]] = {
     ".5": {"type": "fixed", "value": 0.5},
     "found": {"type": "per_category", "aim": "both"},
 }
-DRAWS, BLOCK = 10_000, 500
+DRAWS, BLOCK = 2000, 500
 
 
 @dataclass(frozen=True, eq=False)
