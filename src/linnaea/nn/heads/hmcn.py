@@ -71,7 +71,7 @@ class Layers(nn.Module):
                 state_BH = self.normalizations[level](given_BH[:, None], mask_B[:, None], relu=True)[:, 0]
             else:
                 state_BH = given_BH.relu()
-            # The next level's running variance is that of the dropout, too; without it here rcv1-sample lost 3 points.
+            # The next level's running variance is that of the dropout, too; without it rcv1-sample lost 3 points (one seed).
             found.append(self.dropouts[level](state_BH))
         return found
 

@@ -67,8 +67,8 @@ class ClassBalanced(Loss):
     Differences: from the paper, which has one class a document: r_c weighs the positives and the negatives of c alike,
     so that at γ = 0 no score is moved, but rare categories take a larger part in training. A category without
     documents, of which there is nothing to learn but that it is rare, counts like the most common one. β is .9 unless told,
-    as corpora here have tens of documents a category and not thousands: at .999 weights span 1 to 500 and more, the
-    encoder is made by categories of a few documents, and all, these too, were ranked worse.
+    as corpora here have tens of documents a category and not thousands: at .999 weights span 1 to 500 and more, and
+    the encoder is made by categories of a few documents (rcv1-sample under textrcnn, one seed: micro-F1 .639 in place of .705).
     Shapes: logits [B, C], labels -> [B].
     Cost: O(C) a document.
     When to use: where rare categories should shape the encoder as much as common ones; beside class weights where they

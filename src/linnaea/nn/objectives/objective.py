@@ -131,9 +131,7 @@ def unfold_class_weights(network: Network, weights_C: Tensor | np.ndarray) -> No
     A bias that begins at the share of train is ln w away from what the weighted loss wants, and a small learning rate never
     gets there: at .001 a weight of 50 is 3,900 steps of Adam.
     """
-    with torch.no_grad():
-        for bias_C in network.head.biases():
-            bias_C += torch.as_tensor(weights_C).to(bias_C).log()
+    _move_biases(network, torch.as_tensor(weights_C).log())
 
 
 def fold_class_weights(network: Network, weights_C: Tensor | np.ndarray) -> None:
@@ -142,14 +140,17 @@ def fold_class_weights(network: Network, weights_C: Tensor | np.ndarray) -> None
     Raises:
         ConfigError: the head has no bias over categories.
     """
-    biases = network.head.biases()
-    if not biases:
+    if not network.head.biases():
         raise ConfigError(
             "this head has no bias, class weights cannot be taken back", where="objective.class_weights"
         )
+    _move_biases(network, -torch.as_tensor(weights_C).log())
+
+
+def _move_biases(network: Network, shift_C: Tensor) -> None:
     with torch.no_grad():
-        for bias_C in biases:
-            bias_C -= torch.as_tensor(weights_C).to(bias_C).log()
+        for bias_C in network.head.biases():
+            bias_C += shift_C.to(bias_C)
 
 
 def constraint_of(loss: LossConfig, taxonomy: Taxonomy) -> MaxConstraint | None:
